@@ -1,0 +1,67 @@
+"""Trigonometric functions. Kernels are exact to a few units in the last place up to |x| = 1.6e6 (formulas_trig.py)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradc.ir import formulas_trig
+
+from .family import binary_call, elementwise, spelling
+from .sampling import both, reals
+from .transcendental import of_float
+
+SIN = of_float("sin", np.sin, formulas_trig.sin, lambda b, ct, self: ct * b.cos(self), "self")
+COS = of_float("cos", np.cos, formulas_trig.cos, lambda b, ct, self: ct * -b.sin(self), "self")
+TAN = of_float(
+    "tan",
+    np.tan,
+    formulas_trig.tan,
+    lambda b, ct, result: ct * (result * result + 1.0),
+    "result",
+    (-1.2, 1.2),
+)
+ASIN = of_float(
+    "asin",
+    np.arcsin,
+    formulas_trig.asin,
+    lambda b, ct, self: ct * b.rsqrt(1.0 - self * self),
+    "self",
+    (-0.9, 0.9),
+    also=("arcsin",),
+)
+ACOS = of_float(
+    "acos",
+    np.arccos,
+    formulas_trig.acos,
+    lambda b, ct, self: ct * -b.rsqrt(1.0 - self * self),
+    "self",
+    (-0.9, 0.9),
+    also=("arccos",),
+)
+ATAN = of_float(
+    "atan",
+    np.arctan,
+    formulas_trig.atan,
+    lambda b, ct, self: ct / (self * self + 1.0),
+    "self",
+    also=("arctan",),
+)
+
+ATAN2 = elementwise(
+    "atan2",
+    ("self", "other"),
+    np.arctan2,
+    formulas_trig.atan2,
+    {
+        "self": lambda b, ct, self, other: ct * b.where(
+            self.eq(0.0) & other.eq(0.0), 0.0, other / (self * self + other * other)
+        ),
+        "other": lambda b, ct, self, other: ct * b.where(
+            self.eq(0.0) & other.eq(0.0), 0.0, -self / (self * self + other * other)
+        ),
+    },
+    floating=True,
+    saved={"self": "self", "other": "other"},
+    torch=(spelling("atan2", binary_call, also=("arctan2",)),),
+    sample=both(reals((-2.0, 2.0), (0.3, 3.0)), reals((0.3, 2.0), (-3.0, -0.3))),
+)
