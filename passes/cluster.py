@@ -1,0 +1,203 @@
+"""Clusters: the sets of nodes that become one kernel, and the axes they share.
+
+A cluster iterates over axes (ints with extents). Every value in it has labels: for each of its dims the axes that dim
+is made of, outermost first; a dim of extent 1 has none. Two uses of a value agree on an iteration when their labels do;
+a reshape between them only splits axes. Nothing here knows about op names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gradc.ir.dim import Shape, next_pow2, product, row_major
+
+from .views import View
+
+Label: TypeAlias = tuple[int, ...]
+Labels: TypeAlias = tuple[Label, ...]
+
+TINY = 4096
+"""Lanes that one program may hold for a whole cluster: below it any reduction finishes inside the kernel."""
+ROW_LIMIT = 32768
+"""Longest contiguous row held in one tile."""
+CARRY_LIMIT = 16384
+"""Longest row beside which per-column sums are carried in registers."""
+COLUMN_LIMIT = 512
+"""Longest reduced extent held in one tile when the reduced axes are not the contiguous ones."""
+OP_LIMIT = 300
+"""Scalar operations per kernel: Triton's compile time is superlinear above."""
+BUFFER_LIMIT = 48
+"""Buffers per kernel."""
+
+
+@dataclass(eq=False)
+class Cluster:
+    """`kind` is MAP, ROW (axes `inner` lie whole in a tile), COL (axes `inner` are looped over) or CONTRACT."""
+
+    pos: int
+    kind: str = "MAP"
+    nodes: list[int] = field(default_factory=list)
+    axes: dict[int, int] = field(default_factory=dict)
+    inner: set[int] = field(default_factory=set)
+    labels: dict[int, Labels] = field(default_factory=dict)
+    domains: dict[int, Labels] = field(default_factory=dict)
+    """Labels of the space a node iterates over (a reduction's result no longer tells)."""
+    reads: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
+    """External root -> {(stride, extent): axis} of its first access, to line up further readers."""
+    final: dict[int, frozenset[int]] = field(default_factory=dict)
+    """Reductions that end in partials: value -> axes reduced."""
+    finishes: list[int] = field(default_factory=list)
+    """Values whose partials this cluster adds up (a finaliser)."""
+    source: Cluster | None = None
+    finalisers: list[Cluster] = field(default_factory=list)
+    overs: list[frozenset[int]] = field(default_factory=list)
+    """The axes of each reduction that finishes inside."""
+    one_program: bool = False
+    extra: set[int] = field(default_factory=set)
+    """Axes of reductions that every program repeats for itself."""
+    cost: int = 0
+    name: str = ""
+    """Its kernel's, once it has one."""
+
+    @property
+    def kept(self) -> set[int]:
+        return set(self.axes) - self.inner - self.extra
+
+    @property
+    def reduced(self) -> bool:
+        return bool(self.overs or self.final or self.source)
+
+    @property
+    def tiny(self) -> bool:
+        """Whether one program can hold the whole iteration space, each axis in a group of its own."""
+        if self.kind == "CONTRACT" or self.source is not None or len(self.axes) > 4:
+            return False
+        return product(next_pow2(n) for n in self.axes.values()) <= TINY
+
+    def extent(self, axes: set[int]) -> int:
+        return product(self.axes[a] for a in axes)
+
+    def split(self, axis: int, inner_extent: int, fresh: int) -> tuple[int, int]:
+        """Replace an axis by (outer, inner) everywhere; the new axes are `fresh` and `fresh + 1`."""
+        outer, inner = fresh, fresh + 1
+        n = self.axes.pop(axis)
+        self.axes[outer], self.axes[inner] = n // inner_extent, inner_extent
+        if axis in self.inner:
+            self.inner = (self.inner - {axis}) | {outer, inner}
+
+        def replace(label: Label) -> Label:
+            return tuple(b for a in label for b in ((outer, inner) if a == axis else (a,)))
+
+        self.labels = {v: tuple(replace(d) for d in ls) for v, ls in self.labels.items()}
+        self.domains = {v: tuple(replace(d) for d in ls) for v, ls in self.domains.items()}
+        self.final = {v: frozenset(replace(tuple(t))) for v, t in self.final.items()}
+        self.overs = [frozenset(replace(tuple(t))) for t in self.overs]
+        for table in self.reads.values():
+            for key in [k for k, a in table.items() if a == axis]:
+                stride, extent = key
+                del table[key]
+                table[(stride, inner_extent)] = inner
+                table[(stride * inner_extent, extent // inner_extent)] = outer
+        return outer, inner
+
+
+@dataclass
+class Mismatch:
+    """Why labels cannot be found: `split` names an axis to cut first, otherwise it is final."""
+
+    split: tuple[int, int] | None = None
+
+
+def strides_of(labels: Labels, shape: Shape, axes: dict[int, int]) -> dict[int, int]:
+    """Axis -> its stride in a row-major tensor with these labels (axes of extent 1 are left out)."""
+    out: dict[int, int] = {}
+    for label, stride in zip(labels, row_major(shape), strict=True):
+        inner = stride
+        for a in reversed(label):
+            if axes[a] != 1:
+                out[a] = inner
+            inner *= axes[a]
+    return out
+
+
+def match(view: View, root_labels: Labels, root_shape: Shape, axes: dict[int, int]) -> list[Label | None] | Mismatch:
+    """Labels of the dims of a view of a labelled value: None for a broadcast dim. All of the root must be covered."""
+    if view.offset or 0 in root_shape or 0 in view.shape:
+        return Mismatch()
+    by_stride = {s: a for a, s in strides_of(root_labels, root_shape, axes).items()}
+    used: set[int] = set()
+    out: list[Label | None] = []
+    for extent, stride in zip(view.shape, view.strides, strict=True):
+        if extent == 1:
+            out.append(())
+            continue
+        if stride == 0:
+            out.append(None)
+            continue
+        label: list[int] = []
+        need, at = extent, stride
+        while need > 1:
+            a = by_stride.get(at)
+            if a is None:
+                return _cut_at(at, by_stride, axes)
+            if a in used:
+                return Mismatch()
+            n = axes[a]
+            if need % n == 0:
+                label.insert(0, a)
+                used.add(a)
+                need //= n
+                at *= n
+            elif n % need == 0:
+                return Mismatch(split=(a, need))
+            else:
+                return Mismatch()
+        out.append(tuple(label))
+    if len(used) != len(by_stride):
+        return Mismatch()
+    return out
+
+
+def _cut_at(stride: int, by_stride: dict[int, int], axes: dict[int, int]) -> Mismatch:
+    """An axis that must be cut for some axis to begin at this stride."""
+    for start, a in by_stride.items():
+        if start < stride < start * axes[a] and stride % start == 0 and axes[a] % (stride // start) == 0:
+            return Mismatch(split=(a, stride // start))
+    return Mismatch()
+
+
+def reduction_mode(c: Cluster, over: frozenset[int], limit: int, columns: bool) -> str | None:
+    """How a reduction over these axes may join: "inner" (usable inside the kernel), "final" (leaves partials), or None.
+    `limit` is the longest reduced extent that may lie in one tile; `columns` says that a value per column remains. Does
+    not change the cluster; `settle` does."""
+    if c.kind == "CONTRACT" or not over:
+        return None
+    if c.one_program or (c.tiny and not c.final and c.kind == "MAP"):
+        return "inner"
+    if c.kind == "ROW":
+        if over == c.inner and c.source is None:
+            return "inner"
+        carry = over == frozenset(c.kept) and (not columns or c.extent(c.inner) <= CARRY_LIMIT)
+        return "final" if over == frozenset(c.axes) or carry else None
+    if c.kind == "COL":
+        return "final" if over == c.inner or over == frozenset(c.axes) else None
+    if over == frozenset(c.axes):
+        return "final"
+    if any(t != frozenset(c.axes) for t in c.final.values()):
+        return None
+    return "inner" if next_pow2(c.extent(set(over))) <= limit else "final"
+
+
+def settle(c: Cluster, over: frozenset[int], mode: str) -> None:
+    """Give the cluster the kind that a reduction just accepted by `reduction_mode` asks for."""
+    if mode == "inner":
+        c.overs.append(over)
+    if c.kind != "MAP" or c.one_program:
+        return
+    if mode == "inner" and c.tiny:
+        c.one_program = True
+    elif mode == "inner":
+        c.kind, c.inner = "ROW", set(over)
+    elif over != frozenset(c.axes):
+        c.kind, c.inner = "COL", set(over)
