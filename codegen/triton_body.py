@@ -1,0 +1,102 @@
+"""What every step of the Triton printer works with: values as expressions, statements, names, padding replaced."""
+
+from __future__ import annotations
+
+from gradc.ir.graph import Graph, Loc, Node
+from gradc.ir.types import DType
+
+from .constants import Number
+from .names import Names, identifier, location_comment
+from .triton_access import Frame
+from .triton_ops import ATOM, HELPERS, UNARY, Form, literal, reduction, type_text
+from .triton_programs import Expr
+from .walk import Walk
+
+
+class Body:
+    """A kernel's text while it grows: `env` holds the expression of every value printed so far."""
+
+    def __init__(self, kernel: Graph) -> None:
+        self.kernel = kernel
+        self.walk = Walk(kernel)
+        name = identifier(kernel.name, "kernel")
+        self.name = f"{name}_kernel" if name in HELPERS else name
+        self.names = Names({self.name, *HELPERS})
+        self.pointers: dict[int, str] = {}
+        for i, v in enumerate(kernel.inputs):
+            self.pointers[v] = self.names.fresh(identifier(f"{kernel.names.get(v, f'arg{i}')}_ptr", "arg"))
+        self.frame = Frame(self.walk, self.names)
+        self.helpers: set[str] = set()
+        self.env: dict[int, Expr] = {}
+        self.loc: Loc | None = None
+        self.after: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.frame.scope.body.append(self.frame.scope.indent + text)
+
+    def comment(self, node: Node) -> None:
+        if node.loc is not None and (self.loc is None or node.loc[:2] != self.loc[:2]):
+            self.loc = node.loc
+            self.line(location_comment(node.loc))
+
+    def hint(self, node: Node, default: str) -> str:
+        return self.kernel.names.get(node.results[0], default)
+
+    def assign(self, node: Node, e: Expr, hint: str) -> None:
+        self.comment(node)
+        name = self.names.fresh(identifier(hint))
+        self.line(f"{name} = {e.text}")
+        self.env[node.results[0]] = Expr(name, ATOM, e.axes)
+
+    def value(self, v: int) -> Expr:
+        if v in self.walk.constants:
+            text = literal(self.walk.constants[v], self.walk.type(v).dtype)
+            return Expr(text, UNARY if text.startswith("-") else ATOM, literal=True)
+        return self.env[v]
+
+    def named(self, e: Expr, hint: str = "t") -> Expr:
+        """The expression as something that may be repeated."""
+        if e.text.isidentifier() or e.literal:
+            return e
+        name = self.names.fresh(hint)
+        self.line(f"{name} = {e.text}")
+        return Expr(name, ATOM, e.axes)
+
+    def apply(self, f: Form, operands: list[Expr], dtypes: list[DType], axes: str) -> Expr:
+        """One op of the table on expressions."""
+        if f.helper is not None:
+            self.helpers.add(f.helper)
+        texts = {}
+        for k, e, d in zip("abc", operands, dtypes, strict=False):
+            if f.tensors and e.literal:
+                e = Expr(f"tl.full((), {e.text}, {type_text(d)})")
+            e = self.frame.expand(self.named(e) if k in f.repeats else e, axes)
+            texts[k] = e.at(f.need["abc".index(k)])
+        return Expr(f.template.format(**texts), f.level if f.level else operands[0].level, axes)
+
+    def masked(self, v: int, over: str, neutral: Number, dtype: DType) -> Expr:
+        """A value whose padding lanes in the groups `over` hold the neutral element, with all axes of those groups."""
+        e = self.value(v)
+        axes = self.frame.axes_of(e.axes + over)
+        if self.walk.needs_mask(v, over, neutral):
+            padded = "".join(c for c in over if c in self.walk.guarded)
+            covered = self.frame.axes_of(e.axes + padded)
+            mask = self.frame.mask(padded, None, covered)
+            assert mask is not None
+            e = Expr(
+                f"tl.where({mask.text}, {self.frame.expand(e, covered).text}, {literal(neutral, dtype)})", ATOM, covered
+            )
+        if e.axes != axes:
+            e = Expr(f"tl.broadcast_to({self.frame.expand(e, axes).text}, {self.frame.shape(axes)})", ATOM, axes)
+        return e
+
+    def combined(self, e: Expr, over: str, monoid: str, dtype: DType) -> Expr:
+        """The value combined along its axes in `over`, the last one first."""
+        f = reduction(monoid, dtype)
+        if f.helper is not None and any(c in over for c in e.axes):
+            self.helpers.add(f.helper)
+        for c in reversed(e.axes):
+            if c in over:
+                axis = e.axes.index(c)
+                e = Expr(f.template.format(a=e.at(f.need[0]), b=axis), f.level, e.axes.replace(c, ""))
+        return e

@@ -1,0 +1,97 @@
+"""Reductions and matrix products in Triton, within a tile and carried across a kernel's loops."""
+
+from __future__ import annotations
+
+from gradc.ir.graph import Node
+from gradc.ir.monoid import MONOIDS
+from gradc.ir.types import DType
+
+from .names import identifier
+from .triton_body import Body
+from .triton_ops import ATOM, form, literal, type_text
+from .triton_programs import Expr
+
+MIN_DOT = 16
+RESULT = {"sum": "total", "prod": "prod", "max": "top", "min": "low", "any": "some", "all": "every"}
+"""What the result of a reduction is called that has no name of the user's."""
+
+
+class Reductions(Body):
+    """`after` collects what follows the loops of the section being printed."""
+
+    def reduce(self, i: int, node: Node) -> None:
+        monoid, over = MONOIDS[node.attrs["monoid"]], node.attrs["over"]
+        v = node.operands[0]
+        dtype = self.walk.type(v).dtype
+        neutral = monoid.identity(dtype)
+        e = self.masked(v, over, neutral, dtype)
+        hint = self.hint(node, RESULT[monoid.name])
+        if not self.walk.finishes(node):
+            self.assign(node, self.combined(e, over, monoid.name, dtype), hint)
+            return
+        looped = {self.walk.groups[p].letter for p in self.walk.looped}
+        e = self.combined(e, "".join(c for c in over if c not in looped), monoid.name, dtype)
+        left = [c for c in e.axes if c in over]
+        acc = Expr(self.names.fresh(identifier(hint) + ("_acc" if left else "")), ATOM, e.axes)
+        self.start(acc, literal(neutral, dtype), dtype)
+        self.comment(node)
+        update = self.apply(form(monoid.combine, (dtype, dtype), {}), [acc, e], [dtype, dtype], e.axes)
+        short = f"{acc.text} += {e.text}" if monoid.name == "sum" else f"{acc.text} = {update.text}"
+        self.line(short)
+        self.finish(node, acc, self.combined(acc, over, monoid.name, dtype), hint)
+
+    def start(self, acc: Expr, neutral: str, dtype: DType) -> None:
+        outer = self.frame.top
+        value = f"tl.full({self.frame.shape(acc.axes)}, {neutral}, {type_text(dtype)})"
+        outer.body.append(f"{outer.indent}{acc.text} = {value}")
+
+    def finish(self, node: Node, acc: Expr, result: Expr, hint: str) -> None:
+        if result == acc:
+            self.env[node.results[0]] = acc
+            return
+        name = self.names.fresh(identifier(hint))
+        self.after.append(f"{self.frame.top.indent}{name} = {result.text}")
+        self.env[node.results[0]] = Expr(name, ATOM, result.axes)
+
+    def dot(self, i: int, node: Node) -> None:
+        over, acc_type = node.attrs["over"], node.attrs["dtype"]
+        types = [self.walk.type(o).dtype for o in node.operands]
+        a, b = (self.masked(o, over, 0.0, d) for o, d in zip(node.operands, types, strict=True))
+        hint = self.hint(node, "acc")
+        finishes = self.walk.finishes(node)
+        axes = self.frame.axes_of("".join(c for c in a.axes + b.axes if c not in over))
+        acc = Expr(self.names.fresh(identifier(hint)), ATOM, axes) if finishes else None
+        if acc is not None:
+            self.start(acc, "0.0", acc_type)
+        if self.fits_tensor_cores(a, b, over, types):
+            self.comment(node)
+            into = acc.text if acc is not None else f"out_dtype={type_text(acc_type)}"
+            product = Expr(f'tl.dot({a.text}, {b.text}, {into}, input_precision="ieee")', ATOM, axes)
+            if acc is None:
+                self.assign(node, product, hint)
+                return
+            self.line(f"{acc.text} = {product.text}")
+            self.env[node.results[0]] = acc
+            return
+        wide = self.frame.axes_of(a.axes + b.axes)
+        a, b = (
+            e if d is acc_type else Expr(f"{e.at(ATOM)}.to({type_text(acc_type)})", ATOM, e.axes)
+            for e, d in zip((a, b), types, strict=True)
+        )
+        product = self.apply(form("mul", (acc_type, acc_type), {}), [a, b], [acc_type, acc_type], wide)
+        total = self.combined(product, over, "sum", acc_type)
+        if acc is None:
+            self.assign(node, total, hint)
+            return
+        self.comment(node)
+        self.line(f"{acc.text} += {total.text}")
+        self.env[node.results[0]] = acc
+
+    def fits_tensor_cores(self, a: Expr, b: Expr, over: str, types: list[DType]) -> bool:
+        """Whether this is a plain matrix product of tiles that tl.dot takes on every target."""
+        if len(a.axes) != 2 or len(b.axes) != 2 or a.axes[1] != b.axes[0]:
+            return False
+        if a.axes[1] not in over or a.axes[0] == b.axes[1]:
+            return False
+        tiles = [self.walk.groups[self.walk.position[c]].tile for c in a.axes + b.axes]
+        return min(tiles) >= MIN_DOT and types[0] is types[1] and types[0].is_float and types[0].bits <= 32
