@@ -1,0 +1,83 @@
+"""A compiled kernel and what is known of it, and its form in the cache."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from . import inspect
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A compiled kernel. `text` and `code` are PTX and cubin, or AMD's assembly and hsaco; `metadata` is what a launch
+    needs to know (Triton's), `parameters` the types of the kernel's run-time arguments."""
+
+    target: str
+    text: str
+    code: bytes
+    facts: inspect.Facts
+    metadata: dict[str, Any]
+    parameters: tuple[str, ...]
+
+    @property
+    def ptx(self) -> str | None:
+        return self.text if self.target.startswith("cuda:") else None
+
+    @property
+    def cubin(self) -> bytes | None:
+        return self.code if self.target.startswith("cuda:") else None
+
+    @property
+    def amdgcn(self) -> str | None:
+        return self.text if self.target.startswith("hip:") else None
+
+    @property
+    def hsaco(self) -> bytes | None:
+        return self.code if self.target.startswith("hip:") else None
+
+    @property
+    def registers(self) -> int:
+        """Per lane."""
+        return self.facts.registers
+
+    @property
+    def spills(self) -> int:
+        """Bytes of stack per lane; 0 when everything stays in registers."""
+        return self.facts.spills
+
+    @property
+    def shared_bytes(self) -> int:
+        return int(self.metadata["shared"])
+
+    @property
+    def access_bits(self) -> dict[int, int]:
+        """Width in bits of one lane's global access -> number of such instructions in the kernel."""
+        return self.facts.access_bits
+
+    @cached_property
+    def sass(self) -> str | None:
+        """The disassembly, for NVIDIA's targets; made when first read."""
+        return None if self.cubin is None else inspect.sass(self.cubin)
+
+    def to_parts(self) -> dict[str, bytes]:
+        plain = {
+            "target": self.target,
+            "metadata": self.metadata,
+            "parameters": list(self.parameters),
+            "registers": self.registers,
+            "spills": self.spills,
+            "loads": list(self.facts.loads.items()),
+            "stores": list(self.facts.stores.items()),
+        }
+        return {"facts": json.dumps(plain).encode(), "text": self.text.encode(), "code": self.code}
+
+    @staticmethod
+    def from_parts(parts: dict[str, bytes]) -> Binary:
+        plain = json.loads(parts["facts"])
+        loads, stores = ({int(k): int(v) for k, v in plain[name]} for name in ("loads", "stores"))
+        facts = inspect.Facts(plain["registers"], plain["spills"], loads, stores)
+        text, code = parts["text"].decode(), parts["code"]
+        return Binary(plain["target"], text, code, facts, plain["metadata"], tuple(plain["parameters"]))

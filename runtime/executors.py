@@ -1,0 +1,202 @@
+"""The executors of planned programs: launches over numbered buffers, by tiled kernels, interpreted text or a GPU.
+
+Buffer 0 is the arena; the others are arguments, constants and results. Results of a run are new arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gradc.codegen.triton import triton_source
+from gradc.ir.errors import ExecutorError
+from gradc.ir.graph import Graph, Module, Node
+from gradc.ir.interpret import run_module, run_node
+from gradc.ir.plan import ALIGN
+from gradc.ir.types import TensorType
+
+from .launch import KernelText, Launch, Pointer
+
+Array: TypeAlias = np.ndarray[Any, Any]
+Runner: TypeAlias = Callable[[Sequence[Array]], list[Array]]
+
+
+def kernel_text(kernel: Graph) -> KernelText:
+    """The Triton text of a kernel, with what a compiler is told about it."""
+    k = triton_source(kernel)
+    return KernelText(
+        k.text, k.name, k.signature, k.constexprs, k.divisible, k.num_warps, k.num_stages, k.enable_fp_fusion
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One launch and the numbers and byte offsets of its buffers, those it reads first."""
+
+    node: Node
+    kernel: Graph
+    pointers: tuple[Pointer, ...]
+
+
+class Plan:
+    """A planned module laid out over buffers."""
+
+    def __init__(self, module: Module) -> None:
+        if module.state != "planned":
+            raise ExecutorError(f"an executor of kernels runs a module at state planned, got {module.state}")
+        main = self.main = module.main
+        self.arena_bytes = int(main.attrs.get("arena_bytes", 0))
+        self.types: list[TensorType | None] = [None]
+        self.constants: dict[int, Array] = {}
+        self.steps: list[Step] = []
+        at: dict[int, Pointer] = {v: self._buffer(main, v) for v in main.inputs}
+        self.inputs = [at[v].buffer for v in main.inputs]
+        for node in main.nodes:
+            if node.op.name != "tile.launch":
+                if node.operands:
+                    raise ExecutorError(f"{node.op.name} stands beside the launches of {main.name} and cannot be run")
+                for r, value in zip(node.results, run_node(main, node, []), strict=True):
+                    at[r] = self._buffer(main, r)
+                    self.constants[at[r].buffer] = np.ascontiguousarray(value)
+                continue
+            offsets = node.attrs.get("slots") or (-1,) * len(node.results)
+            for r, offset in zip(node.results, offsets, strict=True):
+                at[r] = Pointer(0, offset) if offset >= 0 else self._buffer(main, r)
+            pointers = tuple(at[v] for v in (*node.operands, *node.results))
+            self.steps.append(Step(node, module.graphs[node.attrs["kernel"]], pointers))
+        self.outputs = [at[v].buffer for v in main.outputs]
+
+    def _buffer(self, main: Graph, v: int) -> Pointer:
+        t = main.types[v]
+        assert isinstance(t, TensorType)
+        self.types.append(t)
+        return Pointer(len(self.types) - 1)
+
+    def buffers(self, arrays: Sequence[Array]) -> list[Array]:
+        """The buffers of one run: the arena and the results are new memory."""
+        given = dict(zip(self.inputs, arrays, strict=True))
+        out: list[Array] = [aligned(self.arena_bytes)]
+        for i, t in enumerate(self.types[1:], start=1):
+            assert t is not None
+            if i in given:
+                out.append(np.ascontiguousarray(given[i]).reshape(t.shape))
+            elif i in self.constants:
+                out.append(self.constants[i])
+            else:
+                out.append(aligned(t.nbytes).view(t.dtype.numpy).reshape(t.shape))
+        return out
+
+    def results(self, buffers: Sequence[Array]) -> list[Array]:
+        return [buffers[i] for i in self.outputs]
+
+
+def aligned(nbytes: int) -> Array:
+    """New bytes at an address that is a multiple of ALIGN."""
+    raw = np.empty(nbytes + ALIGN, np.uint8)
+    start = -raw.ctypes.data % ALIGN
+    return raw[start : start + nbytes]
+
+
+def reference(module: Module) -> Runner:
+    """Op by op, NumPy."""
+    return lambda arrays: run_module(module, list(arrays))
+
+
+def tiled(module: Module) -> Runner:
+    """The kernels as NumPy code, in the order of the GPU's programs."""
+    from .tiled import TiledKernel, tiled_kernel
+
+    plan = Plan(module)
+    kernels: dict[str, TiledKernel] = {}
+    for step in plan.steps:
+        if step.kernel.name not in kernels:
+            kernels[step.kernel.name] = tiled_kernel(step.kernel)
+
+    def run(arrays: Sequence[Array]) -> list[Array]:
+        buffers = plan.buffers(arrays)
+        for step in plan.steps:
+            kernel = kernels[step.kernel.name]
+            views = [
+                _view(buffers[p.buffer], p.offset, t.numel, t.dtype.numpy)
+                for p, t in zip(step.pointers, kernel.buffers, strict=True)
+            ]
+            kernel.run(views)
+        return plan.results(buffers)
+
+    return run
+
+
+def _view(buffer: Array, offset: int, numel: int, dtype: Any) -> Array:
+    """`numel` elements of a buffer from a byte offset on."""
+    flat = buffer.reshape(-1)
+    if flat.dtype == dtype and not offset:
+        return flat
+    return flat.view(np.uint8)[offset : offset + numel * np.dtype(dtype).itemsize].view(dtype)
+
+
+def _launches(plan: Plan) -> list[Launch]:
+    texts: dict[str, KernelText] = {}
+    out = []
+    for step in plan.steps:
+        if step.kernel.name not in texts:
+            texts[step.kernel.name] = kernel_text(step.kernel)
+        grid = triton_source(step.kernel).grid
+        out.append(Launch(texts[step.kernel.name], grid, step.pointers))
+    return out
+
+
+def triton_interpreter(module: Module) -> Runner:
+    """The emitted text under Triton's interpreter, in a warm child process."""
+    from .worker import shared_worker
+
+    plan = Plan(module)
+    launches = _launches(plan)
+
+    def run(arrays: Sequence[Array]) -> list[Array]:
+        buffers = plan.buffers(arrays)
+        shared_worker().run([b.view() if b.flags.writeable else b for b in buffers], launches)
+        return plan.results(buffers)
+
+    return run
+
+
+def cuda(module: Module) -> Runner:
+    """The compiled kernels on the first GPU; arrays travel there and back."""
+    from .cache import Cache
+    from .compile import compile_kernels
+    from .cuda import device
+    from .cuda_launch import CudaProgram, DeviceBuffers
+
+    gpu = device()
+    plan = Plan(module)
+    launches = _launches(plan)
+    binaries = compile_kernels([x.kernel for x in launches], gpu.target, store=Cache())
+    program = CudaProgram(gpu, launches, binaries)
+    held = DeviceBuffers(program, [plan.arena_bytes, *(t.nbytes for t in plan.types[1:] if t is not None)])
+    held.fill(plan.constants)
+    made = {i for i in plan.outputs if i not in plan.inputs and i not in plan.constants}
+
+    def run(arrays: Sequence[Array]) -> list[Array]:
+        buffers = plan.buffers(arrays)
+        held.run({i: buffers[i] for i in plan.inputs}, {i: buffers[i] for i in made})
+        return plan.results(buffers)
+
+    return run
+
+
+EXECUTORS: dict[str, Callable[[Module], Runner]] = {
+    "reference": reference,
+    "tiled": tiled,
+    "triton-interpreter": triton_interpreter,
+    "cuda": cuda,
+}
+
+
+def check_executor(name: str) -> str:
+    """The name itself; raises ExecutorError for one that does not exist."""
+    if name not in EXECUTORS:
+        raise ExecutorError(f"unknown executor {name!r}", hint=f"one of {', '.join(EXECUTORS)}")
+    return name
