@@ -1,0 +1,135 @@
+"""Derivatives inside a trace: the adjoint of the nodes recorded so far, appended to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gradc.ir.build import Var
+from gradc.ir.errors import GradRuntimeError, TraceError
+from gradc.ir.op import REGISTRY
+from gradc.passes.adjoint import differentiate as run
+
+from .autograd.grad_mode import is_grad_enabled
+from .constants import full
+from .tensor import Tensor
+from .tracing import Trace
+
+
+def identity(trace: Trace, t: Tensor) -> Tensor:
+    """The same value under an id of its own, so that derivatives with respect to it see only its own uses."""
+    trace.mark()
+    v = trace.value(t)
+    d = trace.graph.types[v].dtype
+    new: int = trace.b.run(REGISTRY["grad.convert"], (v,), {"dtype": d})
+    trace.active.add(new)
+    if v in trace.graph.names:
+        trace.graph.names[new] = trace.graph.names[v]
+    return trace.tensor(new)
+
+
+def filled(trace: Trace, like: Tensor, value: float) -> Tensor:
+    """A constant of the type of `like`."""
+    trace.mark()
+    return trace.tensor(full(trace.b, like._type.shape, value, like.dtype))
+
+
+def ones(trace: Trace, like: Tensor) -> Tensor:
+    return filled(trace, like, 1.0)
+
+
+def zeros(trace: Trace, like: Tensor) -> Tensor:
+    return filled(trace, like, 0.0)
+
+
+def differentiate(
+    trace: Trace, outputs: Sequence[Tensor], cotangents: Sequence[Tensor], wrt: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """The gradients of `outputs` with respect to `wrt`; None where no path leads."""
+    outs = [trace.value(o) for o in outputs]
+    cts = [Var(trace.b, trace.value(c)) for c in cotangents]
+    at = [trace.value(w) for w in wrt]
+    trace.mark()
+    before = len(trace.graph.types)
+    found = run(trace.b, outs, cts, at)
+    if is_grad_enabled():
+        types = trace.graph.types
+        trace.active.update(v for v in range(before, len(types)) if types[v].dtype.is_float)
+    return [None if g is None else trace.tensor(g.v) for g in found]
+
+
+def _cotangents(trace: Trace, outputs: Sequence[Tensor], given: Any) -> list[Tensor]:
+    cts = [None] * len(outputs) if given is None else [given] if isinstance(given, Tensor) else list(given)
+    if len(cts) != len(outputs):
+        raise GradRuntimeError(f"got {len(outputs)} tensors and {len(cts)} gradients", loc=trace.loc())
+    out = []
+    for i, (t, c) in enumerate(zip(outputs, cts, strict=True)):
+        if c is None:
+            if t.numel() != 1:
+                raise GradRuntimeError("grad can be implicitly created only for scalar outputs", loc=trace.loc())
+            c = ones(trace, t)
+        elif c._type.shape != t._type.shape:
+            raise GradRuntimeError(
+                f"Mismatch in shape: grad_output[{i}] has a shape of {c.shape} and output[{i}] has a shape of "
+                f"{t.shape}.",
+                loc=trace.loc(),
+            )
+        out.append(c)
+    return out
+
+
+def grad(
+    trace: Trace,
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    grad_outputs: Any,
+    create_graph: bool,
+    allow_unused: bool,
+    fill: bool,
+) -> tuple[Tensor | None, ...]:
+    """`autograd.grad` while tracing. With `fill`, an input without a path has zeros."""
+    for t in inputs:
+        if trace.value(t) not in trace.active and not t._requires_grad:
+            raise GradRuntimeError("One of the differentiated Tensors does not require grad", loc=trace.loc())
+    found = differentiate(trace, outputs, _cotangents(trace, outputs, grad_outputs), inputs)
+    if not create_graph:
+        found = [None if g is None else _constant(trace, g) for g in found]
+    if fill:
+        return tuple(zeros(trace, t) if g is None else g for t, g in zip(inputs, found, strict=True))
+    for i, g in enumerate(found):
+        if g is None and not allow_unused:
+            raise GradRuntimeError(
+                f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
+                "allow_unused=True if this is the desired behavior.",
+                loc=trace.loc(),
+            )
+    return tuple(found)
+
+
+def _constant(trace: Trace, t: Tensor) -> Tensor:
+    """Without create_graph a gradient is not part of what is differentiated later."""
+    out: Tensor = trace.apply(REGISTRY["grad.detach"], (t,), {})
+    return out
+
+
+def backward(trace: Trace, output: Tensor, gradient: Any, create_graph: bool) -> None:
+    """`backward()` while tracing: `.grad` of the arguments and of the leaves made here. Captured tensors live outside,
+    where a traced gradient would leak."""
+    hidden = [c for c in trace.captured if c.value in trace.active]
+    leaves = list({trace.value(t): t for t in trace.leaves}.values())
+    if not leaves and not hidden:
+        raise GradRuntimeError(
+            "element 0 of tensors does not require grad and does not have a grad_fn", loc=trace.loc()
+        )
+    cts = _cotangents(trace, [output], None if gradient is None else [gradient])
+    found = differentiate(trace, [output], cts, [*leaves, *(c.tensor for c in hidden)])
+    if any(g is not None for g in found[len(leaves) :]):
+        raise TraceError(
+            "backward() while tracing would reach a captured tensor, which lies outside of the trace",
+            loc=trace.loc(),
+            hint="call backward() on the result of the compiled function, or use autograd.grad inside",
+        )
+    for t, g in zip(leaves, found, strict=False):
+        if g is not None:
+            g = g if create_graph else _constant(trace, g)
+            t._grad = g if t._grad is None else t._grad + g

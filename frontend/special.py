@@ -1,0 +1,7 @@
+"""torch.special: the table's functions under that name."""
+
+from __future__ import annotations
+
+from .methods import functions_under
+
+globals().update(functions_under("special"))

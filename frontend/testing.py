@@ -1,0 +1,105 @@
+"""Helpers for the tests of users: what a program fuses, launches, moves and differentiates, and closeness of numbers.
+
+    prog = gc.build(loss, ...)
+    gc.testing.assert_kernels(prog, backward=1)
+    gc.testing.assert_fused(prog, "sigmoid", "mul")
+    gc.testing.assert_grad_reaches(prog, "w1")
+    gc.testing.assert_close(prog(*arrays)[0], expected)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gradc.ir.errors import GradTypeError, GradValueError
+
+from .closeness import assert_close
+from .report import size_text
+
+if TYPE_CHECKING:
+    from .explanation import Explanation
+    from .program import Program
+
+PHASES = ("forward", "backward", "joint")
+
+
+def assert_kernels(program: Program, total: int | None = None, **phases: int) -> None:
+    """The program has just so many launches, in all or of a phase: `backward=1`."""
+    unknown = [p for p in phases if p not in PHASES]
+    if unknown:
+        raise GradTypeError(f"assert_kernels: no phase is called {unknown[0]!r}", hint=f"one of {', '.join(PHASES)}")
+    have = {p: [k.name for k in program.kernels if k.phase == p] for p in PHASES}
+    wrong = [f"{len(have[p])} {p}, expected {n}" for p, n in phases.items() if len(have[p]) != n]
+    if total is not None and len(program.kernels) != total:
+        wrong.append(f"{len(program.kernels)} launches, expected {total}")
+    if wrong:
+        listing = "\n".join(f"  {k.name}: {k.kind}, {k.phase}" for k in program.kernels)
+        raise AssertionError(f"{program.name} has {'; '.join(wrong)}:\n{listing}{_reasons(program)}")
+
+
+def assert_bytes(program: Program, at_most: float) -> None:
+    """The program moves at most this many times the least bytes."""
+    moved, least = program.bytes_moved, program.bytes_min
+    if moved > at_most * least:
+        ratio = f"{moved / least:.3f} times the least ({size_text(least)})" if least else "and needs to move none"
+        raise AssertionError(
+            f"{program.name} moves {size_text(moved)}, {ratio}, expected at most {at_most} times{_reasons(program)}"
+        )
+
+
+def assert_fused(program: Program, *ops: str) -> None:
+    """One launch computes an operation of each of these names: "mul", or a composite's ("gelu"), by its line."""
+    from .explanation import Explanation
+
+    explanation = Explanation(program)
+    kernels = [_kernels_with(explanation, op) for op in ops]
+    if not ops or set.intersection(*map(set, kernels)):
+        return
+    lines = [f"\n  {op} is in {', '.join(found)}" for op, found in zip(ops, kernels, strict=True)]
+    raise AssertionError(
+        f"{program.name}: no launch computes {' and '.join(ops)}{''.join(lines)}{_reasons(program)}"
+    )
+
+
+def _kernels_with(explanation: Explanation, op: str) -> list[str]:
+    traced = explanation.program.stages.modules["traced"].main
+    lines = {n.loc for n in traced.nodes if n.op.short == op and n.loc is not None and n.op.decompose is not None}
+    found, known = [], set()
+    for launch, placement in explanation.launches:
+        nodes = [placement.graph.nodes[i] for i in (*launch.nodes, *launch.repeated, *launch.finishes)]
+        known |= {n.op.short for n in nodes} | {n.op.short for n in traced.nodes}
+        if any(n.op.short == op or n.loc in lines for n in nodes):
+            found.append(launch.kernel)
+    if not found:
+        raise GradValueError(f"{explanation.program.name} has no operation {op!r}", hint=f"it has {_list(known)}")
+    return found
+
+
+def assert_grad_reaches(program: Program, *names: str) -> None:
+    """These arguments (or captured parameters) get a gradient."""
+    graph = program.joint.main
+    inputs = {str(a.get("name")): (i, a) for i, a in enumerate(graph.input_attrs) if a.get("role") != "cotangent"}
+    reached = {a["of"] for a in graph.output_attrs if a.get("role") == "grad"}
+    for name in names:
+        if name not in inputs:
+            raise GradValueError(f"{program.name} has no argument {name!r}", hint=f"it has {_list(inputs)}")
+        i, attrs = inputs[name]
+        if i in reached:
+            continue
+        why = next((r.reason for r in program.remarks if r.kind == "no-gradient" and r.subject == name), None)
+        raise AssertionError(
+            f"{program.name}: no gradient reaches {name}: "
+            f"{why or ('it requires none' if not attrs.get('requires_grad') else 'no path leads there')}"
+        )
+
+
+def _reasons(program: Program) -> str:
+    lines = [f"  {r}" for r in program.remarks if r.kind == "not-fused"]
+    return "\nnot fused:\n" + "\n".join(lines) if lines else ""
+
+
+def _list(names: Any) -> str:
+    return ", ".join(sorted(str(n) for n in names)) or "none"
+
+
+__all__ = ["assert_bytes", "assert_close", "assert_fused", "assert_grad_reaches", "assert_kernels"]
