@@ -8,14 +8,17 @@ from typing import Any
 
 from gradc.ir.errors import GradcError, GradTypeError, TraceError
 from gradc.ir.graph import Loc
+from gradc.ir.types import DType
 
 from .guards import Guards
-from .pytree import Structure, flatten, paths, unflatten
+from .pytree import Fixed, Structure, flatten, paths, unflatten
 from .specs import Spec
 from .tensor import Tensor
 from .tracing import LIMIT, Trace
 
 RETURNS = "a compiled function returns a tensor or a nest of tensors"
+CONSTANT = frozenset({type(None), bool, int, float, str, DType})
+"""What a result may hold beside tensors: it is the same in every call with the same signature."""
 
 
 def name_of(fn: Any) -> str:
@@ -77,8 +80,10 @@ def trace_function(
             f"{name}: {label} must be a tensor, not {type(x).__name__} ({e})",
             loc=trace.locator.of_traceback(e.__traceback__),
         ) from e
-    results, out_structure = flatten(out)
+    results, out_structure = flatten(out, CONSTANT)
     where = _definition(fn, trace)
+    if isinstance(out_structure, Fixed):
+        results = [out]
     tensors = [_checked_result(name, r, where) for r in results]
     if not tensors:
         raise TraceError(f"{name} returns no tensor", loc=where, hint=RETURNS)

@@ -245,13 +245,27 @@ def test_endless_tracing_is_bounded():
     [
         (lambda x: None, "returns nothing where a tensor is expected"),
         (lambda x: 3, "returns a value of type int"),
-        (lambda x: (x, "no"), "returns a value of type str"),
+        (lambda x: (x, {"no"}), "returns a value of type set"),
+        (lambda x: (None, 3), "returns no tensor"),
         (lambda x: [], "returns no tensor"),
     ],
 )
 def test_results_that_are_no_tensors_are_refused(fn, sentence):
     with pytest.raises(TraceError, match=sentence):
         gc.compile(fn)(A)
+
+
+def test_a_result_may_hold_constants_beside_tensors():
+    def f(x, n):
+        return {"loss": (x * n).sum(), "steps": [n, None, "mean", True], "dtype": x.dtype}
+
+    compiled = gc.compile(f)
+    for n in (2, 3):
+        out = compiled(A, n)
+        assert out["steps"] == [n, None, "mean", True] and out["dtype"] is gc.float32
+        assert out["loss"].item() == f(A, n)["loss"].item()
+    value, _ = gc.build(f, gc.spec(tuple(A.shape), "float32", requires_grad=True), 2)(A, 2)
+    assert value["steps"] == [2, None, "mean", True]
 
 
 def test_op_errors_carry_the_users_line():
