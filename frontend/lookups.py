@@ -91,6 +91,8 @@ class Library:
         paths = sysconfig.get_paths()
         installed = {os.path.realpath(paths[k]) + os.sep for k in ("stdlib", "platstdlib", "purelib", "platlib")}
         installed |= {paths[k] + os.sep for k in ("stdlib", "purelib", "platlib")}
+        # Debian's, the user's own, and those that a virtual environment sees beside its own.
+        installed |= {p + os.sep for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")}
         self.folders = (*own_folders(), *sorted(installed), "<frozen")
 
     def code(self, code: CodeType) -> bool:

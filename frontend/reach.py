@@ -37,6 +37,13 @@ class Found(NamedTuple):
     soft: bool
 
 
+class Call(NamedTuple):
+    """A function to walk, and what it gets as its first argument, if that is known."""
+
+    found: Found
+    owner: Any
+
+
 class Reach:
     """The walk over what a function reads."""
 
@@ -45,7 +52,8 @@ class Reach:
         self.readers: dict[int, tuple[str, Reader, Tensor]] = {}
         self._seen: dict[tuple[int, bool], Any] = {}
         self._library = Library()
-        self._work: list[Found] = []
+        self._walked: dict[tuple[int, int, bool], Call] = {}
+        self._work: list[Found | Call] = []
 
     def follow(self, path: str, root: Any) -> None:
         """Follow an object that is held on to (the function, an argument that is no tensor)."""
@@ -56,7 +64,11 @@ class Reach:
                     f"{path} reaches more than {CHECKS:,} things that would have to be compared at each call",
                     hint="let it name what it reads, or pass that as an argument",
                 )
-            self._value(self._work.pop())
+            todo = self._work.pop()
+            if isinstance(todo, Call):
+                self._method(todo.found, todo.found.value, todo.owner)
+            else:
+                self._value(todo)
 
     def _push(self, path: str, value: Any, read: Reader | None = None, soft: bool = False) -> None:
         self._work.append(Found(path, value, read or (lambda: value), soft))
@@ -133,7 +145,7 @@ class Reach:
 
     def _method(self, found: Found, fn: Any, owner: Any) -> None:
         """What the function reads of its first argument is followed; the rest of that object is not."""
-        if isinstance(fn, FunctionType) and not self._library.code(fn.__code__):
+        if owner is None or (isinstance(fn, FunctionType) and not self._library.code(fn.__code__)):
             self._function(Found(found.path, fn, found.read, found.soft), owner)
         else:
             self._push(f"{found.path}.__func__", fn, soft=found.soft)
@@ -141,6 +153,10 @@ class Reach:
 
     def _function(self, found: Found, owner: Any) -> None:
         path, fn, _, soft = found
+        key = (id(fn), id(owner), soft)
+        if key in self._walked:
+            return
+        self._walked[key] = Call(found, owner)
         self._check(f"the code of {path}", lambda: fn.__code__, equal=False)
         cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
         if self._library.code(fn.__code__):
@@ -199,11 +215,7 @@ class Reach:
             self.checks.append(Check(path, read, value, False))
             if found.function is not None:
                 self._check(f"{path}.{a}", found.read, equal=False)
-                made = Found(f"{path}.{a}", found.function, found.read, soft)
-                if found.owner is None:
-                    self._function(made, None)
-                else:
-                    self._method(made, found.function, found.owner)
+                self._work.append(Call(Found(f"{path}.{a}", found.function, found.read, soft), found.owner))
                 return
             path, read = f"{path}.{a}", found.read
             value = read()

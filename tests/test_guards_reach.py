@@ -289,3 +289,35 @@ def test_a_gradient_of_a_captured_tensor_is_not_lost_on_numpy_arguments():
     out = gc.compile(lambda x: (x * w).sum())(ONE * 4)
     out.backward()
     assert np.array_equal(w.grad.numpy(), ONE * 4)
+
+
+class Turns:
+    def __init__(self, rate):
+        self.rate = rate
+
+    def double(self, x, n):
+        return x if n == 0 else self.scale(x * 2, n - 1)
+
+    def scale(self, x, n):
+        return x if n == 0 else self.double(x * self.rate, n - 1)
+
+
+def test_methods_that_call_each_other_are_followed_once():
+    turns = Turns(1.0)
+    f = gc.compile(lambda x: turns.double(x, 4))
+    assert np.array_equal(f(ONE), ONE * 4)
+    turns.rate = 3.0
+    assert np.array_equal(f(ONE), ONE * 36)
+
+
+def test_a_long_chain_of_methods_is_followed_without_recursion():
+    body = {f"step_{i}": eval(f"lambda self, x: self.step_{i + 1}(x)") for i in range(2000)}
+    last = {"step_2000": lambda self, x: x * self.rate}
+    chain = type("Chain", (), {**body, **last, "__module__": __name__})()
+    chain.rate = 2.0
+    with pytest.raises(RecursionError):  # Python's own, of the user's calls
+        chain.step_0(ONE)
+    f = gc.compile(lambda x: chain.step_1900(x) if x is not None else chain.step_0(x))
+    assert np.array_equal(f(ONE), ONE * 2)
+    chain.rate = 5.0
+    assert np.array_equal(f(ONE), ONE * 5)

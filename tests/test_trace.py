@@ -262,7 +262,8 @@ def test_a_result_may_hold_constants_beside_tensors():
     compiled = gc.compile(f)
     for n in (2, 3):
         out = compiled(A, n)
-        assert out["steps"] == [n, None, "mean", True] and out["dtype"] is gc.float32
+        assert out["steps"] == [n, None, "mean", True]
+        assert out["dtype"] is gc.float32
         assert out["loss"].item() == f(A, n)["loss"].item()
     value, _ = gc.build(f, gc.spec(tuple(A.shape), "float32", requires_grad=True), 2)(A, 2)
     assert value["steps"] == [2, None, "mean", True]
