@@ -2,8 +2,8 @@
 
 The module must be past `decompose`: its ops are primitives and their casts stand in the graph. An elementwise op with a
 counterpart in StableHLO becomes that (`DIRECT` in stablehlo_ops.py); others become their record's formula, each tile
-scalar op of it by the table `SCALAR`. An op with neither is refused by name. Flags of checks are results of the
-function, as in the module.
+scalar op of it by the table `SCALAR`, which has them all. An op with neither is refused by name. Flags of checks are
+results of the function, as in the module.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Writer:
         elif node.op.kind == ELEMENTWISE:
             name = self.elementwise(node, operands, result)
         else:
-            raise refused(node.op.short, node)
+            raise refused(node)
         self.names[node.results[0]] = name
 
     def type(self, v: int) -> TensorType:
@@ -106,16 +106,21 @@ class Writer:
             if text is not None:
                 return self.emit(text)
         if node.op.formula is None:
-            raise refused(node.op.short, node)
-        return self.formula(node, same, result)
+            raise refused(node)
+        return self.formula(node.op.formula, node.attrs, same, result)
 
-    def formula(self, node: Node, operands: Sequence[tuple[str, DType]], result: TensorType) -> str:
-        """The record's formula over whole tensors."""
-        small = Graph(node.op.short, "kernel")
+    def formula(
+        self,
+        formula: Callable[..., Any],
+        attrs: dict[str, Any],
+        operands: Sequence[tuple[str, DType]],
+        result: TensorType,
+    ) -> str:
+        """A formula in tile scalar ops over whole tensors."""
+        small = Graph("formula", "kernel")
         b = GraphBuilder(small, "tile")
         args = [Var(b, small.add_input(tile("", d))) for _, d in operands]
-        assert node.op.formula is not None
-        out = node.op.formula(b, *args, **node.attrs)
+        out = formula(b, *args, **attrs)
         if out.dtype is not result.dtype:
             out = b.convert(out, dtype=result.dtype)
         live = {out.v}
@@ -128,18 +133,15 @@ class Writer:
             (r,) = step.results
             if r in live:
                 self.hint = hint if r == out.v else None
-                names[r] = self.step(node, step, small, names, result.shape)
+                names[r] = self.step(step, small, names, result.shape)
         return names[out.v]
 
-    def step(self, node: Node, step: Node, small: Graph, names: dict[int, str], shape: tuple[int, ...]) -> str:
+    def step(self, step: Node, small: Graph, names: dict[int, str], shape: tuple[int, ...]) -> str:
         dtypes = [dtype_of(small, o) for o in step.operands]
         to = dtype_of(small, step.results[0])
         if not step.operands:
             return self.broadcast(self.helper(constant(step.attrs["value"], to)), tensor((), to), shape)
-        write: Callable[..., str] | None = SCALAR.get(step.op.short)
-        if write is None:
-            raise refused(step.op.short, node)
-        return write(self, [names[o] for o in step.operands], dtypes, shape, to)
+        return SCALAR[step.op.short](self, [names[o] for o in step.operands], dtypes, shape, to)
 
 
 def dtype_of(graph: Graph, v: int) -> DType:
@@ -148,6 +150,5 @@ def dtype_of(graph: Graph, v: int) -> DType:
     return t.dtype
 
 
-def refused(what: str, node: Node) -> UnsupportedError:
-    within = "" if what == node.op.short else f" (in {node.op.short})"
-    return UnsupportedError(f"stablehlo: {what}{within} has no counterpart in StableHLO", loc=node.loc)
+def refused(node: Node) -> UnsupportedError:
+    return UnsupportedError(f"stablehlo: {node.op.short} has no counterpart in StableHLO", loc=node.loc)

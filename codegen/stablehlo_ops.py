@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from gradc.ir.formulas_erf import erf
 from gradc.ir.graph import Node
 from gradc.ir.literals import format_float
 from gradc.ir.monoid import MONOIDS
@@ -161,6 +162,10 @@ def _shift_right(w: Writer, names: Names, dtypes: Dtypes, shape: Shape, to: DTyp
     return w.emit(plain(f"shift_right_{way}", names, tensor(shape, to)))
 
 
+def _erf(w: Writer, names: Names, dtypes: Dtypes, shape: Shape, to: DType) -> str:
+    return w.formula(erf, {}, list(zip(names, dtypes, strict=True)), tensor(shape, to))
+
+
 def _umulhi(w: Writer, names: Names, dtypes: Dtypes, shape: Shape, to: DType) -> str:
     wide = tensor(shape, u64)
     x, y = (w.helper(cast("convert", n, u32, shape, u64)) for n in names)
@@ -180,6 +185,7 @@ SCALAR: dict[str, Scalar] = {
     "rem": _rem,
     "idiv": _guarded("divide"),
     "trunc": _trunc,
+    "erf": _erf,
     "exp2": _exp2,
     "log2": _log2,
     "fma": _fma,

@@ -1,4 +1,4 @@
-"""The error function's complement, in tile scalar ops and in NumPy (which has neither erf nor erfc)."""
+"""The error function and its complement, in tile scalar ops and in NumPy (which has neither)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .formulas import by_dtype, horner
+from .formulas import by_dtype, horner, with_sign
 
 _ERF = (
     1.1283791670955126,
@@ -68,15 +68,29 @@ _ERFCX_64 = (
 """exp(x^2) * erfc(x) / t over t = 1 / (1 + x/2) in [0, 0.8]"""
 
 
-def erfc(b: Any, x: Any) -> Any:
-    """1 - erf(x) up to 1/2; beyond, a polynomial times exp(-x^2), with x^2 split into an exact part and a small one."""
+def erf(b: Any, x: Any) -> Any:
+    """erf without the tile op of that name, for printers whose language has none: its series below 1, 1 - erfc
+    beyond."""
     a = b.abs(x)
-    t = 1.0 / (a * 0.5 + 1.0)
-    head = b.rint(b.minimum(a, b.scalar(40.0, x.dtype)) * 16.0) * 0.0625
-    rest = b.exp(head * -head) * b.exp((head - a) * (head + a))
-    tail = rest * t * horner(t, by_dtype(x, _ERFCX_32, _ERFCX_64))
-    tail = b.select(a < 40.0, tail, b.scalar(0.0, x.dtype))
+    near = x * horner(b.minimum(x * x, b.scalar(1.0, x.dtype)), _ERF)
+    far = with_sign(b, 1.0 - _tail(b, a), x)
+    return b.select(a < 1.0, near, b.select(x.eq(x), far, x))
+
+
+def erfc(b: Any, x: Any) -> Any:
+    """1 - erf(x) up to 1/2; beyond, the tail."""
+    tail = _tail(b, b.abs(x))
     return b.select(x < 0.5, b.select(x > -0.5, 1.0 - b.erf(x), 2.0 - tail), b.select(x.eq(x), tail, x))
+
+
+def _tail(b: Any, a: Any) -> Any:
+    """erfc of a number that is not negative: a polynomial times exp(-a^2), with a^2 split into an exact part and a
+    small one."""
+    t = 1.0 / (a * 0.5 + 1.0)
+    head = b.rint(b.minimum(a, b.scalar(40.0, a.dtype)) * 16.0) * 0.0625
+    rest = b.exp(head * -head) * b.exp((head - a) * (head + a))
+    tail = rest * t * horner(t, by_dtype(a, _ERFCX_32, _ERFCX_64))
+    return b.select(a < 40.0, tail, b.scalar(0.0, a.dtype))
 
 
 BLOCK = 1 << 14

@@ -11,7 +11,7 @@ import pytest
 from tile_numpy import run_formula
 
 from gradc.ir import formulas, formulas_power, formulas_trig
-from gradc.ir.formulas_erf import erf_array, erfc, erfc_array
+from gradc.ir.formulas_erf import erf, erf_array, erfc, erfc_array
 
 L = np.longdouble
 INF, NAN = np.inf, np.nan
@@ -90,6 +90,16 @@ def test_erfc_keeps_relative_precision_in_the_tail(dtype: Any, rng: np.random.Ge
     want = np.asarray([math.erfc(float(v)) for v in x])
     got = run_formula(erfc, x)
     np.testing.assert_allclose(got, want, rtol=8 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_erf_as_a_formula(dtype: Any, rng: np.random.Generator) -> None:
+    x = np.concatenate([rng.uniform(-7, 7, 4000), spread(rng, 1e-30, 40, n=500), [0.0, -0.0, 1.0, -1.0, INF, -INF]])
+    x = x.astype(dtype)
+    got = run_formula(erf, x)
+    np.testing.assert_allclose(got, [math.erf(float(v)) for v in x], rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(x))
+    assert np.isnan(run_formula(erf, np.asarray([NAN], dtype))).all()
 
 
 def test_erf_and_erfc_of_arrays_agree_with_the_c_library(rng: np.random.Generator) -> None:

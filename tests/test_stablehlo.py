@@ -11,14 +11,13 @@ from test_pipeline_ops import SEED, cases, single_op_module
 import gradc as gc
 from gradc.cli import main
 from gradc.codegen.stablehlo import stablehlo_text
+from gradc.codegen.stablehlo_ops import SCALAR
+from gradc.codegen.stablehlo_shape import STRUCTURE
 from gradc.ir.errors import GradValueError, NotDifferentiableError, UnsupportedError
 from gradc.ir.graph import Module
 from gradc.ir.interpret import run_module
 from gradc.ir.op import REGISTRY
 from gradc.passes.pipeline import run_pipeline
-
-NO_COUNTERPART = {"erf", "erfc", "gelu"}
-"""Ops that come down to erf, which StableHLO does not have; gelu only in its exact form."""
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +89,6 @@ def test_every_op_and_its_gradient(evaluate: Any, name: str, index: int) -> None
     rng = np.random.default_rng(SEED + index)
     entry = REGISTRY[name].sample(np.random.default_rng(SEED))[index]
     arrays = [np.asarray(a) for a in entry[0]]
-    short = REGISTRY[name].short
-    if short in NO_COUNTERPART and entry[1].get("approximate", "none") == "none":
-        with pytest.raises(UnsupportedError, match="has no counterpart in StableHLO"):
-            exported(single_op_module(name, arrays, entry[1], False))
-        return
     try:
         module, text = exported(single_op_module(name, arrays, entry[1], bool(REGISTRY[name].adjoint)))
     except NotDifferentiableError:
@@ -141,12 +135,19 @@ def test_whole_joint_programs(evaluate: Any, name: str, rng: np.random.Generator
         agree(evaluate, module, stablehlo_text(module), arrays)
 
 
-def test_what_is_refused_is_named() -> None:
+def test_what_is_refused_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.ones(3, np.float32)
-    with pytest.raises(UnsupportedError, match=r"stablehlo: erf \(in gelu\) has no counterpart in StableHLO"):
-        exported(single_op_module("grad.gelu", [x], {"approximate": "none"}, False))
     with pytest.raises(GradValueError, match="takes a module at decomposed or simplified, got one at 'traced'"):
         stablehlo_text(single_op_module("grad.exp", [x], {}, False))
+    monkeypatch.delitem(STRUCTURE, "permute")
+    with pytest.raises(UnsupportedError, match="stablehlo: permute has no counterpart in StableHLO"):
+        exported(single_op_module("grad.permute", [np.ones((2, 3), np.float32)], {"dims": (1, 0)}, False))
+
+
+def test_every_scalar_op_has_a_row() -> None:
+    scalars = {op.short for op in REGISTRY.values() if "scalar" in op.traits}
+    assert len(scalars) > 30
+    assert scalars == set(SCALAR)
 
 
 def test_names_of_users_stay_names() -> None:
