@@ -115,6 +115,22 @@ class Graph:
                     out[o].append(i)
         return out
 
+    def needed(self) -> bytearray:
+        """For each node 1 if an output depends on it, else 0."""
+        live = bytearray(len(self.types))
+        for o in self.outputs:
+            live[o] = 1
+        keep = bytearray(len(self.nodes))
+        for i in range(len(self.nodes) - 1, -1, -1):
+            node = self.nodes[i]
+            for r in node.results:
+                if live[r]:
+                    keep[i] = 1
+                    for o in node.operands:
+                        live[o] = 1
+                    break
+        return keep
+
     def walk(self) -> Iterator[tuple[Graph, Node]]:
         """Every node of this graph and of its regions, outer first, without recursion."""
         stack: list[tuple[Graph, int]] = [(self, 0)]

@@ -5,6 +5,8 @@
         r.copy(node)                      # or r.replace(node, new ids) after r.b.<op>(...)
     return r.finish()
 
+Values keep their ids, and a node that reads no replaced value is shared with the old graph, as nodes are immutable.
+Values that are new come after all old ones; the types of those that were dropped stay behind (`compact` drops them).
 Time and memory are linear in nodes and edges. Names, locations and no_grad marks follow their values.
 """
 
@@ -13,25 +15,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .build import GraphBuilder, Var
-from .graph import Graph, Node
+from .graph import Attr, Graph, Node
 
 
 class Rewriter:
-    """Builds `self.graph` from `source`; `self.map[old value] = new value` (-1 where there is none yet)."""
+    """Builds `self.graph` from `source`; `self.map[old value] = new value`, itself unless it was replaced."""
 
     def __init__(self, source: Graph, dialect: str = "grad") -> None:
         self.source = source
-        self.graph = Graph(source.name, source.kind)
-        self.graph.attrs = dict(source.attrs)
-        self.b = GraphBuilder(self.graph, dialect)
-        self.map: list[int] = [-1] * len(source.types)
-        for v, attrs in zip(source.inputs, source.input_attrs, strict=True):
-            new = self.graph.add_input(source.types[v], **attrs)
-            if v in source.names:
-                self.graph.names[new] = source.names[v]
-            self.map[v] = new
-        self.n_inputs = len(self.graph.inputs)
-        """Values below are inputs, whose names are their own: a value that turns out to be one passes on no name."""
+        self.graph = graph = Graph(source.name, source.kind)
+        graph.attrs = dict(source.attrs)
+        graph.types = list(source.types)
+        graph.inputs = list(source.inputs)
+        graph.input_attrs = [dict(attrs) for attrs in source.input_attrs]
+        graph.names = {v: source.names[v] for v in source.inputs if v in source.names}
+        self.b = GraphBuilder(graph, dialect)
+        self.map = list(range(len(source.types)))
+        self._given = frozenset(graph.inputs)
 
     def operands(self, node: Node) -> tuple[int, ...]:
         m = self.map
@@ -45,44 +45,65 @@ class Rewriter:
         self.b.loc, self.b.no_grad = node.loc, node.no_grad
         return self.b
 
-    def copy(self, node: Node, regions: tuple[Graph, ...] | None = None) -> tuple[int, ...]:
-        """The same node over the new operands; types are taken over, not inferred again."""
-        graph, types, old = self.graph, self.graph.types, self.source.types
-        start = len(types)
-        results = node.results
-        if len(results) == 1:
-            types.append(old[results[0]])
-            ids: tuple[int, ...] = (start,)
-        else:
-            types.extend([old[r] for r in results])
-            ids = tuple(range(start, start + len(results)))
+    def copy(self, node: Node, attrs: dict[str, Attr] | None = None) -> tuple[int, ...]:
+        """The same node over what now stands for its operands, with other attributes if given; types are taken over,
+        not inferred again."""
         m = self.map
-        graph.nodes.append(
-            Node(
-                node.op,
-                tuple([m[o] for o in node.operands]),
-                node.attrs,
-                ids,
-                node.loc,
-                node.no_grad,
-                node.regions if regions is None else regions,
-            )
-        )
-        self._record(node, ids)
-        return ids
+        operands = tuple([m[o] for o in node.operands])
+        if attrs is not None or operands != node.operands:
+            kept = node.attrs if attrs is None else attrs
+            node = Node(node.op, operands, kept, node.results, node.loc, node.no_grad, node.regions)
+        self.graph.nodes.append(node)
+        names = self.source.names
+        if names:
+            for r in node.results:
+                if r in names:
+                    self.graph.names[r] = names[r]
+        return node.results
 
     def replace(self, node: Node, values: Sequence[int | Var]) -> None:
-        """Let these new values stand for the node's results."""
-        self._record(node, [v.v if isinstance(v, Var) else v for v in values])
-
-    def _record(self, node: Node, ids: Sequence[int]) -> None:
-        names = self.source.names
-        for old, new in zip(node.results, ids, strict=True):
-            self.map[old] = new
-            if names and old in names and new not in self.graph.names and new >= self.n_inputs:
-                self.graph.names[new] = names[old]
+        """Let these new values stand for the node's results. An input keeps its own name or none."""
+        names, new_names = self.source.names, self.graph.names
+        for old, value in zip(node.results, values, strict=True):
+            new = self.map[old] = value.v if isinstance(value, Var) else value
+            if old in names and new not in new_names and new not in self._given:
+                new_names[new] = names[old]
 
     def finish(self) -> Graph:
         for v, attrs in zip(self.source.outputs, self.source.output_attrs, strict=True):
             self.graph.add_output(self.map[v], **attrs)
         return self.graph
+
+
+def compact(source: Graph, keep: Sequence[int]) -> Graph:
+    """The nodes `i` with `keep[i]`, which read no others' results, with values numbered in the order of their
+    definition."""
+    graph = Graph(source.name, source.kind)
+    graph.attrs = dict(source.attrs)
+    graph.input_attrs = [dict(attrs) for attrs in source.input_attrs]
+    graph.output_attrs = [dict(attrs) for attrs in source.output_attrs]
+    n = len(source.inputs)
+    graph.inputs = list(range(n))
+    old_types, names = source.types, source.names
+    types = [old_types[v] for v in source.inputs]
+    m = [-1] * len(old_types)
+    for new, old in enumerate(source.inputs):
+        m[old] = new
+    nodes = graph.nodes
+    for node, kept in zip(source.nodes, keep, strict=True):
+        if not kept:
+            continue
+        results = node.results
+        start = len(types)
+        for new, old in enumerate(results, start):
+            m[old] = new
+            types.append(old_types[old])
+        operands = tuple([m[o] for o in node.operands])
+        ids = (start,) if len(results) == 1 else tuple(range(start, len(types)))
+        if operands != node.operands or ids != results:
+            node = Node(node.op, operands, node.attrs, ids, node.loc, node.no_grad, node.regions)
+        nodes.append(node)
+    graph.types = types
+    graph.outputs = [m[o] for o in source.outputs]
+    graph.names = {m[v]: name for v, name in names.items() if m[v] >= 0}
+    return graph

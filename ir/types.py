@@ -17,12 +17,14 @@ from .errors import GradAttributeError, GradTypeError
 class DType:
     """An element type. `name` is MLIR's spelling, `torch_name` torch's; `itemsize` is in bytes."""
 
-    __slots__ = ("bits", "itemsize", "kind", "name", "numpy", "rank", "torch_name")
+    __slots__ = ("bits", "is_float", "is_half", "itemsize", "kind", "name", "numpy", "rank", "torch_name")
     numpy: np.dtype[Any]
 
     def __init__(self, name: str, torch_name: str, numpy: Any, kind: str, bits: int, rank: int) -> None:
         self.name, self.torch_name = name, torch_name
         self.kind, self.bits, self.itemsize = kind, bits, max(bits // 8, 1)
+        self.is_float = kind == "float"
+        self.is_half = self.is_float and bits == 16
         self.rank = rank
         if numpy is not None:
             self.numpy = np.dtype(numpy)
@@ -36,14 +38,6 @@ class DType:
             _BY_NUMPY[self.numpy] = self
             return self.numpy
         raise GradAttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-
-    @property
-    def is_float(self) -> bool:
-        return self.kind == "float"
-
-    @property
-    def is_half(self) -> bool:
-        return self.kind == "float" and self.bits == 16
 
     @property
     def compute(self) -> DType:

@@ -13,7 +13,7 @@ from typing import Any
 
 from gradc.ir.build import GraphBuilder, Var
 from gradc.ir.errors import GradcError, GradValueError, ShapeError
-from gradc.ir.graph import Graph, Module
+from gradc.ir.graph import Graph, Module, Node
 from gradc.ir.pullback import pullback
 from gradc.ir.rewrite import Rewriter
 from gradc.ir.types import TensorType
@@ -32,9 +32,11 @@ def active_values(graph: Graph, wrt: Sequence[int]) -> list[bool]:
     for node in graph.nodes:
         if node.no_grad or "detach" in node.op.traits:
             continue
-        if any(active[o] for o in node.operands):
-            for r in node.results:
-                active[r] = _differentiable(graph.types[r]) or active[r]
+        for o in node.operands:
+            if active[o]:
+                for r in node.results:
+                    active[r] = active[r] or _differentiable(graph.types[r])
+                break
     return active
 
 
@@ -44,15 +46,18 @@ def differentiate(
     cotangents: Sequence[Var],
     wrt: Sequence[int],
     reached: set[int] | None = None,
+    active: Sequence[bool] | None = None,
 ) -> list[Var | None]:
     """The cotangents of `wrt` given those of `outputs`, as new nodes of `b`'s graph; None where no path leads. Values
-    that got a cotangent are added to `reached`.
+    that got a cotangent are added to `reached`. With `active`, the answer of `active_values`, calls are expanded
+    already.
 
     Every op's rules are those of its record, so the result can be differentiated again. Linear in nodes and edges.
     """
     graph = b.graph
-    _expand_calls(b, wrt)
-    active = active_values(graph, wrt)
+    if active is None:
+        _expand_calls(b, wrt)
+        active = active_values(graph, wrt)
     ct: dict[int, Any] = {}
     for o, c in zip(outputs, cotangents, strict=True):
         if c.shape != graph.types[o].shape:  # type: ignore[union-attr]
@@ -66,7 +71,10 @@ def differentiate(
     targets = set(wrt)
     types: Any = graph.types
     for node in reversed(graph.nodes[: len(graph.nodes)]):
-        if not any(r in ct for r in node.results):
+        for r in node.results:
+            if r in ct:
+                break
+        else:
             continue
         if node.no_grad or "detach" in node.op.traits:
             continue
@@ -145,6 +153,10 @@ def _configured(module: Module, cotangents: str | None, wrt: Sequence[str] | Non
     return module.with_main(graph)
 
 
+def _unmarked(node: Node) -> Node:
+    return Node(node.op, node.operands, node.attrs, node.results, node.loc, False, node.regions)
+
+
 def _joint(module: Module, remarks: list[Remark]) -> Module:
     source = module.main
     r = Rewriter(source)
@@ -169,7 +181,8 @@ def _joint(module: Module, remarks: list[Remark]) -> Module:
     _expand_calls(b, wrt)
     n_forward = len(graph.nodes)
     reached: set[int] = set()
-    grads = differentiate(b, [o for o, _ in values], cotangents, wrt, reached)
+    active = active_values(graph, wrt)
+    grads = differentiate(b, [o for o, _ in values], cotangents, wrt, reached, active)
     without: list[tuple[str, int]] = []
     given = set(graph.inputs)
     for v, g in zip(wrt, grads, strict=True):
@@ -181,12 +194,10 @@ def _joint(module: Module, remarks: list[Remark]) -> Module:
                 graph.names.setdefault(g.v, f"grad_{name}")
             graph.add_output(g.v, role="grad", of=graph.inputs.index(v))
     if wrt:
-        cuts = Cuts(graph, n_forward, active_values(graph, wrt), reached)
+        cuts = Cuts(graph, n_forward, active, reached)
         causes = [(name, cuts.of_input(v)) for name, v in without]
         remarks.extend([Remark("no-gradient", name, cause.text, cause.loc) for name, cause in causes])
         remarks.extend(cuts.remarks())
-    for node in graph.nodes:
-        if node.no_grad:
-            node.no_grad = False
+    graph.nodes = [_unmarked(node) if node.no_grad else node for node in graph.nodes]
     graph.attrs["forward_nodes"] = n_forward
     return module.with_main(graph, "joint")

@@ -62,7 +62,12 @@ class Cuts:
                 out[v] = Cause(f"frozen argument {graph.names.get(v, f'input {i}')}")
         active = self.active
         for node in graph.nodes[: self.n]:
-            if all([active[r] for r in node.results]):
+            for r in node.results:
+                if not active[r]:
+                    break
+            else:
+                continue
+            if not node.operands:
                 continue
             found = next((out[o] for o in node.operands if o in out), None)
             if found is None and not any([active[o] for o in node.operands]):
@@ -74,11 +79,11 @@ class Cuts:
         return out
 
     def _below(self) -> dict[int, Cause]:
-        """For each value that got no cotangent what cut it off from the outputs, where anything reads it."""
-        graph, reached = self.graph, self.reached
+        """For each active value that got no cotangent what cut it off from the outputs, where anything reads it."""
+        graph, active, reached = self.graph, self.active, self.reached
         out: dict[int, Cause] = {}
         for node in reversed(graph.nodes[: self.n]):
-            wanted = [o for o in node.operands if o not in reached]
+            wanted = [o for o in node.operands if active[o] and o not in reached]
             if not wanted:
                 continue
             cause = barrier(graph, node)
@@ -104,9 +109,9 @@ class Cuts:
             for i, cause in self._missing(node):
                 subject = f"adjoint of {node.op.short} in {self._spelt(node, i)}"
                 self._add(groups, ("cut", subject, cause.text, node.loc), self.costs.adjoint(node, i))
-        live = self._live()
-        for k, node in enumerate(self.graph.nodes):
-            if node.operands and live.isdisjoint(node.results):
+        for k, needed in enumerate(self.graph.needed()):
+            node = self.graph.nodes[k]
+            if not needed and node.operands:
                 which = ("deleted", node.op.short, UNUSED.text, node.loc)
                 if k >= self.n:
                     which = ("deleted", f"adjoint {node.op.short}", "no gradient needs it", node.loc)
@@ -132,26 +137,15 @@ class Cuts:
         op = node.op
         if not op.adjoint or "detach" in op.traits:
             return []
-        got = any([r in self.reached for r in node.results])
+        applied = not node.no_grad and not self.reached.isdisjoint(node.results)
         out = []
         for i, o in enumerate(node.operands):
+            if applied if self.active[o] else o not in self.above:
+                continue
             if op.operand_name(i) not in op.adjoint or not differentiable(self.graph.types[o]):
                 continue
-            if self.active[o]:
-                if got and not node.no_grad:
-                    continue
-                cause: Cause | None = barrier(self.graph, node)
-                if cause is None:
-                    cause = next((self.below[r] for r in node.results if r in self.below), UNUSED)
-            else:
-                cause = self.above.get(o)
-            if cause is not None:
-                out.append((i, cause))
+            cause = barrier(self.graph, node) if self.active[o] else self.above[o]
+            if cause is None:
+                cause = next((self.below[r] for r in node.results if r in self.below), UNUSED)
+            out.append((i, cause))
         return out
-
-    def _live(self) -> set[int]:
-        live = set(self.graph.outputs)
-        for node in reversed(self.graph.nodes):
-            if not live.isdisjoint(node.results):
-                live.update(node.operands)
-        return live

@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 from gradc.ir.graph import Loc, Module
-from gradc.ir.rewrite import Rewriter
+from gradc.ir.rewrite import compact
 
 from .cost import Costs
 from .remarks import Remark
 
 
 def dce(module: Module, remarks: list[Remark]) -> Module:
-    """Keeps the ancestors of the outputs, in order. Inputs stay, used or not. State unchanged.
+    """Keeps the ancestors of the outputs, in order, and numbers values in order. Inputs stay, used or not. State
+    unchanged.
 
     What it drops from a traced module is the user's, and remarked, one remark per op and line; `adjoint` remarks what
     is dead in a joint one (`cuts.py`), and later it is only what rewrites left behind.
     """
     graph = module.main
-    live = bytearray(len(graph.types))
-    for o in graph.outputs:
-        live[o] = 1
-    keep = bytearray(len(graph.nodes))
-    for i in range(len(graph.nodes) - 1, -1, -1):
-        node = graph.nodes[i]
-        for v in node.results:
-            if live[v]:
-                keep[i] = 1
-                for o in node.operands:
-                    live[o] = 1
-                break
-    r = Rewriter(graph)
-    for i, node in enumerate(graph.nodes):
-        if keep[i]:
-            r.copy(node)
+    keep = graph.needed()
     if module.state == "traced":
         remarks.extend(_dropped(module, keep))
-    return module.with_main(r.finish())
+    return module.with_main(compact(graph, keep))
 
 
 def _dropped(module: Module, keep: bytearray) -> list[Remark]:

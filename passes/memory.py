@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gradc.ir.graph import Graph, Module, Node
+from gradc.ir.graph import Graph, Module
 from gradc.ir.plan import ALIGN
 from gradc.ir.rewrite import Rewriter
 from gradc.ir.tile import groups, phases, split_load, split_store
@@ -81,16 +81,12 @@ def plan_memory(module: Module, remarks: list[Remark]) -> Module:
     offsets, total = pack(buffers)
     r = Rewriter(main)
     for node in main.nodes:
-        ids = r.copy(node)
+        attrs = dict(node.attrs)
         if node.op.name == "tile.launch":
-            copied: Node = r.graph.nodes[-1]
-            copied.attrs = {
-                **node.attrs,
-                "slots": tuple(offsets[owner[v]] if v in owner else -1 for v in node.results),
-            }
+            attrs["slots"] = tuple(offsets[owner[v]] if v in owner else -1 for v in node.results)
             if any(v in donors for v in node.results):
-                copied.attrs["in_place"] = tuple(donors.get(v, -1) for v in node.results)
-            assert len(ids) == len(node.results)
+                attrs["in_place"] = tuple(donors.get(v, -1) for v in node.results)
+        r.copy(node, attrs)
     graph = r.finish()
     graph.attrs["arena_bytes"] = total
     graph.attrs["lower_bound_bytes"] = lower_bound(buffers)

@@ -9,8 +9,10 @@ import pytest
 from fuzz_graphs import grow
 from fuzz_oracle import Untame, bound, cotangents, joint_of
 
+from gradc.ir import parse
 from gradc.ir.errors import NotDifferentiableError
 from gradc.ir.interpret import run_module
+from gradc.ir.laws import verify
 from gradc.passes.pipeline import PIPELINE, Pass, run_pipeline
 
 SEEDS = range(40, 52)
@@ -53,3 +55,19 @@ def test_passes_that_find_nothing_more_change_nothing(seed: int) -> None:
     for name in ("cse", "dce"):
         again: Any = run_pipeline(once, name).module
         assert again.to_text() == once.to_text()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_pass_leaves_its_input_alone_and_goes_by_what_the_text_says(seed: int) -> None:
+    """Passes share nodes with the module they start from, and number values as they like: neither may show."""
+    module = grow(np.random.default_rng(seed), 14).module
+    for row in PIPELINE:
+        text = module.to_text()
+        try:
+            after = row.run(module, [])
+        except NotDifferentiableError as e:
+            pytest.skip(str(e))
+        assert module.to_text() == text, row.name
+        verify(after)
+        assert row.run(parse(text), []).to_text() == after.to_text(), row.name
+        module = after
