@@ -62,7 +62,7 @@ def num_warps(walk: Walk) -> int:
     without spills and with 16-byte accesses for maps, rows and their gradients. Matrix tiles take 32 per lane."""
     n = tile_elements(walk)
     if any(walk.kernel.nodes[i].op.name == "tile.dot" for i in walk.live):
-        return 8 if n >= 128 * 128 else 4
+        return 8 if n >= 64 * 128 else 4
     per_lane = 8 if n <= 1024 else 16
     return max(1, min(next_pow2(n // (32 * per_lane)), MAX_WARPS))
 

@@ -31,9 +31,29 @@ BUFFER_LIMIT = 48
 """Buffers per kernel."""
 
 
+@dataclass
+class Parts:
+    """The axes of a matrix product's result: batches, rows and columns; `half` says that its operands are of a half
+    type."""
+
+    batch: frozenset[int]
+    rows: frozenset[int]
+    columns: frozenset[int]
+    half: bool
+
+    def replace(self, axis: int, by: tuple[int, int]) -> Parts:
+        """With an axis cut in two."""
+
+        def cut(axes: frozenset[int]) -> frozenset[int]:
+            return axes - {axis} | set(by) if axis in axes else axes
+
+        return Parts(cut(self.batch), cut(self.rows), cut(self.columns), self.half)
+
+
 @dataclass(eq=False)
 class Cluster:
-    """`kind` is MAP, ROW (axes `inner` lie whole in a tile), COL (axes `inner` are looped over) or CONTRACT."""
+    """`kind` is MAP, ROW (axes `inner` lie whole in a tile), COL (axes `inner` are looped over) or CONTRACT (with
+    `parts`)."""
 
     pos: int
     kind: str = "MAP"
@@ -54,6 +74,7 @@ class Cluster:
     overs: list[frozenset[int]] = field(default_factory=list)
     """The axes of each reduction that finishes inside."""
     one_program: bool = False
+    parts: Parts | None = None
     extra: set[int] = field(default_factory=set)
     """Axes of reductions that every program repeats for itself."""
     cost: int = 0
@@ -85,6 +106,8 @@ class Cluster:
         self.axes[outer], self.axes[inner] = n // inner_extent, inner_extent
         if axis in self.inner:
             self.inner = (self.inner - {axis}) | {outer, inner}
+        if self.parts is not None:
+            self.parts = self.parts.replace(axis, (outer, inner))
 
         def replace(label: Label) -> Label:
             return tuple(b for a in label for b in ((outer, inner) if a == axis else (a,)))
@@ -171,8 +194,6 @@ def reduction_mode(c: Cluster, over: frozenset[int], limit: int, columns: bool) 
     """How a reduction over these axes may join: "inner" (usable inside the kernel), "final" (leaves partials), or None.
     `limit` is the longest reduced extent that may lie in one tile; `columns` says that a value per column remains. Does
     not change the cluster; `settle` does."""
-    if c.kind == "CONTRACT" or not over:
-        return None
     if c.one_program or (c.tiny and not c.final and c.kind == "MAP"):
         return "inner"
     if c.kind == "ROW":

@@ -19,6 +19,7 @@ from .cluster import (
     reduction_mode,
     settle,
 )
+from .product import epilogue_mode, parts_of
 from .reading import Reading
 
 
@@ -43,7 +44,7 @@ class Joining(Reading):
         self.clusters.append(c)
         labels = tuple(() if d == 1 else (self.fresh_axis(c, d),) for d in shape)
         if node.op.kind == CONTRACTION:
-            c.kind = "CONTRACT"
+            c.kind, c.parts = "CONTRACT", parts_of(node, labels, self.types[node.operands[0]])
         over = self._over(node, labels)
         mode = self._mode(c, node, labels, over) if over else "inner"
         assert mode is not None
@@ -58,6 +59,8 @@ class Joining(Reading):
         """How the reduction may join, given how long a row one tile may hold: shorter where the same rows are also
         summed per column, which takes registers of its own; much shorter where memory is not contiguous along the
         row."""
+        if c.kind == "CONTRACT":
+            return epilogue_mode(c, over)
         last = next((lab for lab in reversed(labels) if lab), ())
         shape = self.domain(node)
         kept = tuple(d for d in range(len(shape)) if d not in node.attrs["dims"])
@@ -104,7 +107,7 @@ class Joining(Reading):
         """Join, or say why not (and leave the cluster as it was, up to split axes)."""
         if c.cost + self.cost(node) > OP_LIMIT or len(c.reads) + len(node.operands) > BUFFER_LIMIT:
             return "kernel is full"
-        if c.kind == "CONTRACT" and node.op.kind != ELEMENTWISE:
+        if c.kind == "CONTRACT" and node.op.kind not in (ELEMENTWISE, REDUCTION):
             return "axis conflict"
         found = self._labels(c, node, shape)
         if isinstance(found, str):

@@ -9,37 +9,75 @@ from gradc.ir.dim import ceil_div, next_pow2, product
 from gradc.ir.graph import Node
 from gradc.ir.op import CONTRACTION
 from gradc.ir.tile import Group
+from gradc.ir.types import TensorType
 
-from .cluster import Labels
-from .space import LETTERS, Affine, Pairs, Space, affine_of, extra_groups, make_space, merge
+from .cluster import COLUMN_LIMIT, ROW_LIMIT, Cluster, Labels, Parts
+from .space import LETTERS, Affine, Space, affine_of, extra_groups, make_space, merge
 from .views import View
 
 if TYPE_CHECKING:
     from .lanes import Lanes
 
 
-def contract_space(
-    batch: list[int],
-    rows: list[int],
-    columns: list[int],
-    depth: list[int],
-    extents: dict[int, int],
-    accesses: list[Affine],
-    half: bool,
-    extra: Pairs,
-) -> Space:
-    """Tiles of a matrix product: m x n per program, a loop over k, one program row per batch element. Only half types
-    get the large tiles: full-precision products of 128 x 128 do not fit the registers."""
+WIDE = 128
+"""Columns of a product up to which a tile may hold them all, so that whole rows can be reduced after the product."""
+
+
+def parts_of(node: Node, labels: Labels, lhs: TensorType) -> Parts:
+    """Which axes of a contraction's result are batches, rows and columns."""
+    a = node.attrs
+    nb = len(a["lhs_batch"])
+    n_left = lhs.ndim - nb - len(a["lhs_contract"])
+    batch, rows, columns = (
+        frozenset(x for lab in part for x in lab)
+        for part in (labels[:nb], labels[nb : nb + n_left], labels[nb + n_left :])
+    )
+    return Parts(batch, rows, columns, lhs.dtype.is_half)
+
+
+def tile_sizes(m: int, n: int, half: bool, whole_rows: bool) -> tuple[int, int]:
+    """Rows and columns of a tile. Only half types get the large tiles: full-precision products of 128 x 128 do not fit
+    the registers."""
+    large = 128 if half and m >= 512 and n >= 512 else 64
+    return min(large, max(16, next_pow2(m))), min(WIDE if whole_rows else large, max(16, next_pow2(n)))
+
+
+def epilogue_mode(c: Cluster, over: frozenset[int]) -> str | None:
+    """How a reduction of a product's result may join it: whole rows that a tile holds are usable inside; sums over all
+    rows leave one partial per tile, as many as one finaliser adds up. Sums of longer rows are left to a kernel that has
+    whole rows: what follows them mostly wants the rows too."""
+    parts = c.parts
+    assert parts is not None
+    if over == parts.columns and c.extent(set(over)) <= WIDE and not c.final:
+        return "inner"
+    if not parts.rows <= over or any(over & p and not p <= over for p in (parts.batch, parts.columns)):
+        return None
+    m, n = c.extent(set(parts.rows)), c.extent(set(parts.columns))
+    tm, tn = tile_sizes(m, n, parts.half, bool(c.overs))
+    count = c.extent(set(parts.batch & over))
+    count *= ceil_div(m, tm) * (ceil_div(n, tn) if over & parts.columns else 1)
+    return "final" if count <= (ROW_LIMIT if over == frozenset(c.axes) else COLUMN_LIMIT) else None
+
+
+def product_space(maker: Lanes, accesses: list[Affine]) -> Space:
+    """The space of the cluster's one contraction: tiles of m x n per program, a loop over k, one program row per batch
+    element."""
+    c = maker.c
+    parts, extents = c.parts, c.axes
+    assert parts is not None
+    node = next(n for n in maker.nodes() if n.op.kind == CONTRACTION)
+    order = [x for lab in c.labels[node.results[0]] for x in lab]
 
     def dims(axes: list[int]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        parts = merge([a for a in axes if extents[a] != 1], extents, accesses)
-        return tuple(product(extents[a] for a in p) for p in parts), tuple(tuple(p) for p in parts)
+        found = merge([a for a in axes if extents[a] != 1], extents, accesses)
+        return tuple(product(extents[a] for a in p) for p in found), tuple(tuple(p) for p in found)
 
-    (bd, bp), (md, mp), (nd, np_), (kd, kp) = dims(batch), dims(rows), dims(columns), dims(depth)
+    bd, bp = dims([a for a in order if a in parts.batch])
+    md, mp = dims([a for a in order if a in parts.rows])
+    nd, np_ = dims([a for a in order if a in parts.columns])
+    kd, kp = dims([a for a in extents if a < 0])
     m, n, k = product(md), product(nd), product(kd)
-    big = half and m >= 512 and n >= 512
-    tm = min(128 if big else 64, max(16, next_pow2(m)))
-    tn = min(128 if big else 64, max(16, next_pow2(n)))
+    tm, tn = tile_sizes(m, n, parts.half, bool(c.overs))
     tk = min(32, max(16, next_pow2(k)))
     pairs = [(Group("b", bd, grid=max(product(bd), 1), tile=1), bp)] if bd else []
     pairs += [
@@ -47,23 +85,7 @@ def contract_space(
         (Group("n", nd, grid=max(ceil_div(n, tn), 1), tile=tn), np_),
         (Group("k", kd, loop=max(ceil_div(k, tk), 1), tile=tk), kp),
     ]
-    return make_space([*pairs, *extra])
-
-
-def product_space(maker: Lanes, accesses: list[Affine]) -> Space:
-    """The space of the cluster's one contraction."""
-    node = next(n for n in maker.nodes() if n.op.kind == CONTRACTION)
-    a = node.attrs
-    nb = len(a["lhs_batch"])
-    n_left = maker.type_of(node.operands[0]).ndim - nb - len(a["lhs_contract"])
-    labels = maker.c.labels[node.results[0]]
-    batch = [x for lab in labels[:nb] for x in lab]
-    rows = [x for lab in labels[nb : nb + n_left] for x in lab]
-    columns = [x for lab in labels[nb + n_left :] for x in lab]
-    depth = [x for x in maker.c.axes if x < 0]
-    half = maker.type_of(node.operands[0]).dtype.is_half
-    extra = extra_groups(maker.c, accesses, LETTERS)
-    return contract_space(batch, rows, columns, depth, maker.c.axes, accesses, half, extra)
+    return make_space([*pairs, *extra_groups(c, accesses, LETTERS)])
 
 
 def contract_affines(maker: Lanes, node: Node, labels: Labels) -> tuple[Affine, Affine, int, int]:

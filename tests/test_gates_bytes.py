@@ -1,0 +1,115 @@
+"""What compiled programs may launch and move, at the shapes the counts are known for; and that the same programs
+compute what torch does, at small awkward sizes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import tree
+
+import gradc as gc
+from gradc.runtime.tiled import CountingMemory, tiled_kernel
+
+PATH = tree.ROOT / "benchmarks" / "bytes.py"
+if not PATH.is_file():
+    pytest.skip("the benchmarks are not part of the wheel", allow_module_level=True)
+_spec = importlib.util.spec_from_file_location("bytes_benchmark", PATH)
+assert _spec is not None
+assert _spec.loader is not None
+bench: Any = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = bench
+_spec.loader.exec_module(bench)
+
+
+@pytest.mark.parametrize("case", bench.CASES, ids=lambda c: c.name)
+def test_bytes_and_launches(case: Any) -> None:
+    row = bench.measure(case)
+    if case.limit is not None:
+        assert row["ratio"] <= case.limit
+    if case.launches is not None:
+        assert row["launches"] <= case.launches
+    if case.peer is not None:
+        assert row["ratio"] < case.peer[0]
+        assert row["launches"] < case.peer[1]
+
+
+def small(name: str, run: Any, shapes: list[tuple[int, ...]], wrt: tuple[int, ...], **more: Any) -> Any:
+    return bench.Case(name, run, tuple((s, "f32") for s in shapes), wrt, **more)
+
+
+x, row, square = (37, 53), (53,), bench.square_mean
+SMALL = (
+    small("gelu tanh", square(bench.gelu_tanh), [x, row, x], (0, 1, 2)),
+    small("gelu", square(bench.gelu_erf), [x, row, x], (0, 1, 2)),
+    small("swiglu", square(bench.swiglu), [x, x], (0, 1)),
+    small("softmax", square(bench.softmax), [x], (0,)),
+    small("layer norm", square(bench.layer_norm), [x, row, row], (0, 1, 2)),
+    small("layer norm error", bench.layer_norm_error, [x, row, row, x], (0, 1, 2)),
+    small("rms norm", square(bench.rms_norm), [x, row], (0, 1)),
+    small("rms swiglu", square(bench.rms_swiglu), [x, x, row], (0, 1, 2)),
+    small("layer norm vjp", bench.layer_norm, [x, row, row], (0, 1, 2), vjp=True),
+    small("softmax vjp", bench.softmax, [x], (0,), vjp=True),
+    small("batch norm", bench.batch_norm_error, [x, row, row, x], (0, 1, 2)),
+    small("batch norm long", bench.batch_norm_error, [(1031, 6), (6,), (6,), (1031, 6)], (0, 1, 2)),
+    small("linear gelu", bench.linear_gelu, [(37, 19), (70, 19), (70,)], ()),
+    small("linear gelu loss", square(bench.linear_gelu), [(70, 19), (67, 19), (67,)], (0, 1, 2)),
+    small("block", square(bench.block(2)), [s for s, _ in bench.block_args(2, 9, 10)], tuple(range(13))),
+)
+
+
+def filled(case: Any, rng: np.random.Generator) -> list[Any]:
+    out = [rng.standard_normal(s).astype(np.float32) for s, _ in case.args]
+    return [a * (0.3 if a.ndim == 2 else 1.0) for a in out]
+
+
+def by_torch(case: Any, data: list[Any], ct: Any) -> tuple[Any, list[Any]]:
+    torch = pytest.importorskip("torch", reason="the oracle")
+    args = [torch.tensor(a, requires_grad=i in case.wrt) for i, a in enumerate(data)]
+    value = case.run(torch, *args)
+    wrt = [args[i] for i in case.wrt]
+    grads = torch.autograd.grad(value, wrt, None if ct is None else torch.tensor(ct)) if wrt else []
+    return value.detach().numpy(), [g.numpy() for g in grads]
+
+
+def check(got: Any, want: Any) -> None:
+    got, want = np.asarray(got), np.asarray(want)
+    assert got.shape == want.shape
+    assert got.dtype == want.dtype
+    assert np.abs(got - want).max() <= 3e-5 * max(np.abs(want).max(), 1e-6)
+
+
+@pytest.mark.parametrize("executor", ["reference", "tiled", "triton-interpreter"])
+@pytest.mark.parametrize("case", SMALL, ids=lambda c: c.name)
+def test_small_sizes_compute_what_torch_does(case: Any, executor: str, rng: np.random.Generator) -> None:
+    if executor == "triton-interpreter":
+        pytest.importorskip("triton", reason="the emitted text is Triton's")
+    data = filled(case, rng)
+    ct = rng.standard_normal(case.args[0][0]).astype(np.float32) if case.vjp else None
+    value, grads = case.build()(*data, *([ct] if case.vjp else []), executor=executor)
+    want, wanted = by_torch(case, data, ct)
+    check(value, want)
+    for i, g in zip(case.wrt, wanted, strict=True):
+        check(grads[i], g)
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda c: c.name)
+def test_the_count_is_what_the_tiled_executor_touches(case: Any, rng: np.random.Generator) -> None:
+    """The executor marks every element it loads and stores; nothing of the static count is used."""
+    module = case.build().modules[0]
+    for node in module.main.nodes:
+        if node.op.name != "tile.launch":
+            continue
+        kernel = module.graphs[node.attrs["kernel"]]
+        data: list[Any] = []
+        for v in kernel.inputs:
+            t: Any = kernel.types[v]
+            data.append(np.ones(t.numel, t.dtype.numpy))
+        memory = tiled_kernel(kernel).run(data, count=True)
+        assert isinstance(memory, CountingMemory)
+        counted = gc.ir.traffic.traffic(kernel)
+        assert memory.reads() == {k: n for k, n in counted.reads.items() if n or k in memory.reads()}
+        assert memory.writes() == {k: n for k, n in counted.writes.items() if n or k in memory.writes()}
