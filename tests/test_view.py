@@ -53,6 +53,12 @@ def chain(x: Any, y: Any) -> Any:
     return h.mean()
 
 
+def block(x: Any, w1: Any, w2: Any, y: Any) -> Any:
+    h = gc.nn.functional.layer_norm(x, (64,))
+    h = gc.nn.functional.gelu(h @ w1) @ w2 + x
+    return gc.nn.functional.cross_entropy(h, y, label_smoothing=0.1)
+
+
 def build(fn: Any, *specs: str, **more: Any) -> Any:
     return gc.build(fn, *[gc.spec(s.removesuffix("!"), requires_grad=s.endswith("!")) for s in specs], **more)
 
@@ -278,6 +284,13 @@ def click(browser: Any, selector: str) -> None:
     )
 
 
+HEADS = """return [...document.querySelectorAll('.frame')].filter((f) => {
+    const [title, about] = ['.title', '.about'].map((c) => f.querySelector(c)?.getBoundingClientRect());
+    return about && about.width && title.right > about.left;
+}).map((f) => f.textContent)"""
+"""Frames whose name runs into what stands beside it."""
+
+
 def test_the_page_in_a_browser(browser: Any, small: Any, tmp_path: Path) -> None:
     (tmp_path / "test_view.py").write_text(Path(__file__).read_text())
     module = traced(small)
@@ -285,6 +298,9 @@ def test_the_page_in_a_browser(browser: Any, small: Any, tmp_path: Path) -> None
         if node.loc is not None:
             node.loc = Loc("test_view.py", node.loc.line, node.loc.column)
     opened(browser, page(module, target("cuda:90"), folders=[tmp_path]), tmp_path)
+    nodes = "[...document.querySelectorAll('#scene .node')]"
+    faint = browser.execute_script(f"return {nodes}.filter((n) => getComputedStyle(n).opacity < 1).length")
+    assert faint == 0, "the first drawing is there as soon as the page is"
     ticks = browser.find_elements("css selector", "#ticks button")
     assert [t.find_element("tag name", "b").text for t in ticks][:3] == ["traced", "inline", "adjoint"]
     assert "+12" in ticks[2].text
@@ -341,6 +357,17 @@ def test_two_thousand_nodes_open_within_three_seconds(browser: Any, large: Any, 
     start = browser.execute_script("return performance.now()")
     press(browser, "ArrowRight")
     assert browser.execute_script("return performance.now()") - start < 2000
+
+
+def test_heads_of_kernels_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    specs = ("f32[128,64]", "f32[64,256]!", "f32[256,64]!", "i64[128]")
+    opened(browser, page(traced(build(block, *specs)), target("cuda:90")), tmp_path)
+    for _ in range(9):
+        press(browser, "ArrowRight")
+    assert browser.execute_script("return document.querySelectorAll('.frame .about').length") > 3
+    for _ in range(6):
+        assert browser.execute_script(HEADS) == []
+        press(browser, "-")
 
 
 def test_hostile_names_in_a_browser(browser: Any, tmp_path: Path) -> None:

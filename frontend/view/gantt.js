@@ -26,10 +26,12 @@ const gantt = {
       const at = y((arena * i) / 4);
       picture.append(draw('line', { class: 'grid', x1: left, x2: width - 10, y1: at, y2: at }), label(bytes(Math.round((arena * i) / 4)), left - 8, at + 4, 'end'));
     }
-    const every = Math.ceil(44 / column);
+    const longest = 6.4 * Math.max(...launches.map((name) => name.length)) + 12;
+    const named = longest <= Math.max(column, 96);
+    const every = Math.ceil((named ? longest : 44) / column);
     launches.forEach((name, i) => {
       if (i % every) return;
-      const short = name.length * 6.2 < column * every ? name : String(i);
+      const short = named ? name : String(i);
       picture.append(label(short, x(i) + (column * Math.min(every, launches.length - i)) / 2, height + 22, 'middle'));
     });
     for (const s of slots) picture.append(this.slot(s, x(s.first), y(s.offset), column * (s.last - s.first + 1), y(s.offset + s.bytes) - y(s.offset)));

@@ -48,11 +48,12 @@ const scene = {
   },
 
   show(step) {
+    const small = step.vertices.length <= 600;
+    // The first drawing stands there at once; what later steps bring in appears.
+    this.world.classList.toggle('smooth', small && this.step !== null);
     this.step = step;
-    const smooth = step.vertices.length <= 600;
-    this.world.classList.toggle('smooth', smooth);
     // Second lines are not seen from afar: large graphs get them when somebody comes near.
-    this.detailed = smooth;
+    this.detailed = small;
     this.world.classList.toggle('changes', step.ms !== null && step.count.kept > 0);
     this.index = new Map(step.vertices.map((v, i) => [v.key, i]));
     this.readers = step.vertices.map(() => []);
@@ -141,8 +142,9 @@ const scene = {
     const parts = [draw('rect', { x: f.x, y: f.y, width: f.w, height: f.h, rx: 14, css: { fill: tint(f.kernel), stroke: rim(f.kernel) } }), title];
     if (k) {
       const text = `${k.class} · ${k.phase} · ${bytes(k.bytes_moved)}`;
-      if (14 + f.kernel.length * 8 + 10 + text.length * 6 < f.w - 10) {
-        const about = draw('text', { class: 'about', x: f.x + f.w - 14, y: f.y + 21, 'text-anchor': 'end' });
+      const fits = (title, about) => f.kernel.length * title + text.length * about + 38 < f.w;
+      if (fits(8, 6)) {
+        const about = draw('text', { class: fits(11.6, 8.2) ? 'about' : 'about tight', x: f.x + f.w - 14, y: f.y + 21, 'text-anchor': 'end' });
         about.textContent = text;
         parts.push(about);
       }
