@@ -9,7 +9,7 @@ below 5 units in the last place if `exp` and `log` of the executor are good to 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf, log
+from math import inf, log, nan
 from typing import Any
 
 from .types import f64
@@ -160,7 +160,9 @@ def asinh(b: Any, x: Any) -> Any:
 def acosh(b: Any, x: Any) -> Any:
     large = 2.0**28
     t = b.minimum(x, b.scalar(large, x.dtype)) - 1.0
-    return b.select(x < large, log1p(b, t + b.sqrt(t * t + t * 2.0)), b.log(x) + LN2)
+    value = b.select(x < large, log1p(b, t + b.sqrt(t * t + t * 2.0)), b.log(x) + LN2)
+    # Far below 1 the sum under the logarithm cancels to -1, where log1p is -inf.
+    return b.select(x < 1.0, b.scalar(nan, x.dtype), value)
 
 
 def atanh(b: Any, x: Any) -> Any:

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tile_numpy import run_formula
+import tree
+from tile_numpy import TileNumpy, run_formula
 
 from gradc.ir import formulas, formulas_power, formulas_trig
+from gradc.ir.build import Var
 from gradc.ir.formulas_erf import erf, erf_array, erfc, erfc_array
+from gradc.ir.op import Op
 
 L = np.longdouble
 INF, NAN = np.inf, np.nan
@@ -81,6 +84,59 @@ def test_error_in_ulps(name: str, dtype: Any, rng: np.random.Generator) -> None:
     with np.errstate(all="ignore"):
         want = exact(x.astype(L))
     assert ulps(run_formula(formula, x), want) <= bound
+
+
+HARDWARE: dict[str, float] = {
+    "expm1": 4e-6,
+    "tanh": 2e-7,
+    "sigmoid": 2e-7,
+    "softplus": 3e-7,
+    "sinh": 5e-6,
+    "cosh": 5e-6,
+    "mish": 2e-7,
+}
+"""formulas that call the hardware's exponential; the bound on the error over max(1, |result|) in float32"""
+
+
+class Hardware(TileNumpy):
+    """exp as NVIDIA chips have it: 2 to the rounded product with log2(e), within 2 ulp, subnormal results flushed."""
+
+    def __init__(self, lean: int) -> None:
+        self.lean = lean
+
+    def run(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        if op.name != "tile.exp":
+            return super().run(op, operands, attrs)
+        t = (operands[0] * np.float32(math.log2(math.e))).astype(np.float64)
+        with np.errstate(over="ignore"):
+            out = (np.exp2(t) * (1 + self.lean * 2.0**-22)).astype(np.float32)
+        return np.where(out < np.finfo(np.float32).tiny, np.float32(0), out)
+
+
+@pytest.mark.skipif(np.finfo(L).nmant < 63, reason="extended precision is no wider than float64 here")
+@pytest.mark.parametrize("name", UNARY)
+def test_error_with_the_hardware_exponential(name: str, rng: np.random.Generator) -> None:
+    formula, exact, points, _ = UNARY[name]
+    x = points(rng).astype(np.float32)
+    want = exact(x.astype(L))
+    finite = np.isfinite(want.astype(np.float32))
+    for lean in (-1, 0, 1):
+        b = Hardware(lean)
+        got = formula(b, Var(b, x)).v
+        same = np.array_equal(got, run_formula(formula, x), equal_nan=True)
+        if name not in HARDWARE:
+            assert same, "does not call exp"
+            continue
+        assert not same
+        error = np.abs(got[finite].astype(L) - want[finite]) / np.maximum(np.abs(want[finite]), 1)
+        assert float(error.max()) <= HARDWARE[name]
+
+
+def test_the_bounds_are_those_of_the_documentation() -> None:
+    page = (tree.ROOT / "docs" / "formulas.md").read_text()
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("| `")]
+    stated = {r[0].strip("`"): (float(r[2]), float(r[3]) if r[3] != "-" else None) for r in rows if len(r) == 4}
+    assert stated == {name: (bound, HARDWARE.get(name)) for name, (_, _, _, bound) in UNARY.items()}
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

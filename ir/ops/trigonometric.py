@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from gradc.ir import formulas_trig
@@ -47,18 +49,22 @@ ATAN = of_float(
     also=("arctan",),
 )
 
+
+
+def _over_square(b: Any, x: Any, self: Any, other: Any) -> Any:
+    """x / (self**2 + other**2), and 0 where that sum is 0 (also by underflow), as torch has it."""
+    square = self * self + other * other
+    return b.where(square.eq(0.0), 0.0, x / square)
+
+
 ATAN2 = elementwise(
     "atan2",
     ("self", "other"),
     np.arctan2,
     formulas_trig.atan2,
     {
-        "self": lambda b, ct, self, other: ct * b.where(
-            self.eq(0.0) & other.eq(0.0), 0.0, other / (self * self + other * other)
-        ),
-        "other": lambda b, ct, self, other: ct * b.where(
-            self.eq(0.0) & other.eq(0.0), 0.0, -self / (self * self + other * other)
-        ),
+        "self": lambda b, ct, self, other: ct * _over_square(b, other, self, other),
+        "other": lambda b, ct, self, other: ct * _over_square(b, -self, self, other),
     },
     floating=True,
     saved={"self": "self", "other": "other"},

@@ -1,0 +1,102 @@
+"""NaN, infinities, signed zeros, tiny and huge numbers through every elementwise op of one or two floats, as torch has them:
+values and gradients, eagerly, in NumPy tiles and in Triton's interpreter."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import gradc as gc
+from gradc.ir.op import ELEMENTWISE, REGISTRY
+
+SPECIAL = np.array(
+    [np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, -1.0, 1e-30, -1e-30, 3e38, -3e38, 0.5, -0.5, 88.0, -87.0, 104.0, -104.0,
+     1e5, -1e5, 2.0, -2.0, 1e-8, 20.1, -20.1],
+    np.float32,
+)  # fmt: skip
+PAIRS = list(np.array(list(itertools.product(SPECIAL, SPECIAL)), np.float32).T)
+MIXED = "at NaN torch's scalar and CUDA kernels pass the gradient on, as gradc does; its vectors of 16 give 0"
+FAR = "quotients above 2**29 are beyond the kernels (docs/formulas.md), and torch's vectors give NaN for some"
+HUGE = "beyond |x| = 1e12 kernels bound the result and no more (docs/formulas.md)"
+
+
+def far_apart(a: Any, b: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.isfinite(a) & (b != 0) & (np.abs(a.astype(np.float64) / b) > 2.0**29)
+
+
+APART: dict[str, tuple[Callable[..., Any], str]] = {
+    "sin": (lambda x: np.abs(x) > 1e12, HUGE),
+    "cos": (lambda x: np.abs(x) > 1e12, HUGE),
+    "tan": (lambda x: np.abs(x) > 1e12, HUGE),
+    **dict.fromkeys(("fmod", "remainder", "floor_divide"), (far_apart, FAR)),
+    **dict.fromkeys(("hardtanh", "hardshrink", "softshrink"), (np.isnan, MIXED)),
+    "gelu": (np.isposinf, "gelu(inf) is inf; torch's vectors give inf * (1 + erf(inf)) a NaN"),
+    "silu": (lambda x: x < -87.5, "torch's exp(-x) overflows where silu is still a small number"),
+    "mish": (lambda x: x < -87.5, "torch's exp(-x) overflows where mish is still a small number"),
+}
+"""Where gradc deliberately differs from torch on a CPU, and why."""
+
+
+def unary_and_binary() -> list[str]:
+    def asked(name: str) -> bool:
+        op = REGISTRY[f"grad.{name}"]
+        here = getattr(gc, name, None) or getattr(gc.nn.functional, name, None)
+        there = getattr(torch, name, None) or getattr(torch.nn.functional, name, None)
+        if here is None or there is None or len(op.operands) > 2:
+            return False
+        try:
+            return bool(there(*[torch.ones(2)] * len(op.operands)).is_floating_point())
+        except (TypeError, ValueError, RuntimeError):
+            return False
+
+    return sorted(name for full, op in REGISTRY.items() if op.kind == ELEMENTWISE and asked(name := full[5:]))
+
+
+def close(got: Any, want: Any, skip: Any) -> Any:
+    with np.errstate(all="ignore"):
+        near = np.abs(got - want) <= 2e-5 * np.abs(want) + 1e-36
+    return skip | near | (got == want) | (np.isnan(got) & np.isnan(want))
+
+
+def test_the_list_is_long() -> None:
+    assert len(unary_and_binary()) > 60, unary_and_binary()
+
+
+@pytest.mark.parametrize("name", unary_and_binary())
+def test_special_values_as_torch_has_them(name: str) -> None:
+    ours = getattr(gc, name, None) or getattr(gc.nn.functional, name)
+    theirs = getattr(torch, name, None) or getattr(torch.nn.functional, name)
+    xs = [SPECIAL] if len(REGISTRY[f"grad.{name}"].operands) == 1 else PAIRS
+    apart, _ = APART.get(name, (lambda *x: np.zeros(x[0].shape, bool), ""))
+    skip = apart(*xs)
+    ts = [torch.tensor(x, requires_grad=True) for x in xs]
+    want = theirs(*ts)
+    try:
+        gradients = torch.autograd.grad(want, ts, torch.ones_like(want), allow_unused=True)
+    except RuntimeError as e:  # no derivative, or none by torch's rules
+        assert "not implemented" in str(e) or "does not require grad" in str(e), e
+        gradients = (None,) * len(ts)
+    specs = [gc.spec(x.shape, "float32", requires_grad=g is not None) for x, g in zip(xs, gradients, strict=True)]
+    smooth = any(s.requires_grad for s in specs)
+    program = gc.build(lambda *a: ours(*a), *specs, **({"cotangent": gc.spec(xs[0].shape, "float32")} if smooth else {}))
+    ones = {"cotangent": np.ones(xs[0].shape, np.float32)} if smooth else {}
+
+    def check(how: str, value: Any, grads: Any) -> None:
+        for what, got, other in (("value", value, want), *(("gradient", *p) for p in zip(grads, gradients, strict=True))):
+            assert (got is None) == (other is None), (how, what)
+            if got is None:
+                continue
+            expected, found = other.detach().numpy(), np.asarray(got)
+            assert found.dtype == np.float32
+            wrong = np.flatnonzero(~close(found, expected, skip))
+            assert not wrong.size, (how, what, [([x[i] for x in xs], found[i], expected[i]) for i in wrong[:5]])
+
+    for executor in ("reference", "tiled", "triton-interpreter"):
+        value, grads = program(*xs, executor=executor, **ones)
+        check(executor, value, grads)
