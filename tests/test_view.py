@@ -20,7 +20,7 @@ from gradc.runtime.target import target
 from gradc.view import page
 from gradc.view.arrange import BACKWARD, FORWARD, Item, arrange
 from gradc.view.layers import fit
-from gradc.view.page import as_json, data
+from gradc.view.page import as_json, data, render
 from gradc.view.scene import scene
 from gradc.view.steps import history
 
@@ -51,12 +51,6 @@ def chain(x: Any, y: Any) -> Any:
     for i in range(290):
         h = (h * 1.01 + y).sin() if i % 2 else (h - y).tanh()
     return h.mean()
-
-
-def block(x: Any, w1: Any, w2: Any, y: Any) -> Any:
-    h = gc.nn.functional.layer_norm(x, (64,))
-    h = gc.nn.functional.gelu(h @ w1) @ w2 + x
-    return gc.nn.functional.cross_entropy(h, y, label_smoothing=0.1)
 
 
 def build(fn: Any, *specs: str, **more: Any) -> Any:
@@ -359,15 +353,22 @@ def test_two_thousand_nodes_open_within_three_seconds(browser: Any, large: Any, 
     assert browser.execute_script("return performance.now()") - start < 2000
 
 
-def test_heads_of_kernels_in_a_browser(browser: Any, tmp_path: Path) -> None:
-    specs = ("f32[128,64]", "f32[64,256]!", "f32[256,64]!", "i64[128]")
-    opened(browser, page(traced(build(block, *specs)), target("cuda:90")), tmp_path)
+def test_heads_of_kernels_in_a_browser(browser: Any, small: Any, tmp_path: Path) -> None:
+    """Frames of many widths, from afar and from near."""
+    shown = data(history(traced(small)), "loss", target("cuda:90"), [])
+    last = shown["steps"][-1]
+    last["frames"] = [{**last["frames"][0], "y": 60 * i, "w": 120 + 15 * i} for i in range(20)]
+    opened(browser, render(shown), tmp_path)
     for _ in range(9):
         press(browser, "ArrowRight")
-    assert browser.execute_script("return document.querySelectorAll('.frame .about').length") >= 3
-    for _ in range(6):
+    abouts = "[...document.querySelectorAll('.frame .about')]"
+    seen = set()
+    for key in "++++--------":
+        press(browser, key)
+        seen.add(browser.execute_script(f"return {abouts}.filter((a) => a.getBoundingClientRect().width).length"))
         assert browser.execute_script(HEADS) == []
-        press(browser, "-")
+    assert len(seen) == 3
+    assert max(seen) > 8
 
 
 def test_hostile_names_in_a_browser(browser: Any, tmp_path: Path) -> None:
