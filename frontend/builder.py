@@ -6,7 +6,7 @@ import keyword
 from collections.abc import Callable
 from typing import Any
 
-from gradc.ir.errors import GradRuntimeError, GradTypeError, GradValueError
+from gradc.ir.errors import GradRuntimeError, GradTypeError, GradValueError, TraceError
 from gradc.ir.graph import Module
 from gradc.runtime.target import target as find_target
 
@@ -66,8 +66,13 @@ def build(
         if not isinstance(leaf, (Spec, *PLAIN)):
             guards.follow(n, leaf)
     with enable_grad(), tracing(None):
-        trace, results, out = trace_function(
+        trace, results, out, effects = trace_function(
             fn, leaves, structure, names, name=label, limit=max_nodes, guards=guards
+        )
+    if any(g.of >= len(trace.given) for g in effects.grads):
+        raise TraceError(
+            f"build: {label} changes the .grad of a captured tensor, and a program has no place for it",
+            hint="return the gradients that autograd.grad gives, or compile the function with gc.compile",
         )
     captured = [(c.read or guards.reader(c.tensor), c.tensor) for c in trace.captured]
     trace.end()

@@ -23,6 +23,7 @@ from .autograd.grad_mode import MODES
 from .checks import PLAIN, Reader
 from .defaults import DEFAULTS
 from .dispatch import current_trace
+from .effects import Effects
 from .executors import check_executor
 from .function import GraphFunction
 from .guards import Guards
@@ -44,6 +45,7 @@ class Traced(NamedTuple):
     structure: Structure
     captured: tuple[tuple[Reader, TensorType, bool], ...]
     guards: Guards | None
+    effects: Effects
 
 
 class Entry(NamedTuple):
@@ -99,12 +101,26 @@ class Compiled:
                     "autograd would not reach them",
                     hint="pass them as arguments (torch tensors), or call it under gradc.no_grad()",
                 )
-            return entry.function([*(x for x in own if isinstance(x, Tensor)), *captured])
+            inputs, effects = [*(x for x in own if isinstance(x, Tensor)), *captured], entry.traced.effects
+            if not effects:
+                return entry.function(inputs)
+            if bridged:
+                raise UnsupportedError(
+                    f"{name_of(self.fn)} writes to tensors, and is called with torch tensors that require grad",
+                    hint="call it under torch.no_grad(), or with gradc's tensors",
+                )
+            sources = [x for x, t in zip(given, own, strict=True) if isinstance(t, Tensor)]
+            effects.check(inputs, sources)
+            results = entry.function(inputs)
+            effects.apply(inputs, sources, results)
+            return results[: effects.first]
 
+        bridged = False
         if kind == TORCH:
             from . import torch_bridge
 
-            if torch_bridge.wanted(leaves):
+            bridged = torch_bridge.wanted(leaves)
+            if bridged:
                 results = torch_bridge.call(run, leaves)
                 return unflatten(made[0], iter(results))
         # What depends on a captured tensor that requires grad stays on the tape, though the arguments are NumPy's.
@@ -152,7 +168,7 @@ class Compiled:
         for label, leaf in zip(names, leaves, strict=True):
             if not isinstance(leaf, (Tensor, *PLAIN)):
                 guards.follow(label, leaf)
-        trace, _, out = trace_function(
+        trace, _, out, effects = trace_function(
             self.fn, leaves, structure, names, name=name, limit=self.max_nodes, guards=guards
         )
         self.traces += 1
@@ -161,7 +177,8 @@ class Compiled:
             captured.append((fresh or guards.reader(t), t._type, bool(t.requires_grad)))
         trace.end()
         module = Module("traced", {name: trace.graph}, name)
-        return Entry(Traced(trace.graph, out, tuple(captured), guards), GraphFunction(module, self.executor))
+        traced = Traced(trace.graph, out, tuple(captured), guards, effects)
+        return Entry(traced, GraphFunction(module, self.executor))
 
     def _nested(self, outer: Trace, leaves: list[Any], structure: Structure, args: Any, kwargs: Any) -> Any:
         """Inside another trace: a call op whose region is this function's graph."""
@@ -169,9 +186,11 @@ class Compiled:
         place = outer.mark()
         name = name_of(self.fn)
         names = parameter_names(self.fn, args, kwargs)
-        trace, _, out = trace_function(self.fn, leaves, structure, names, name=name, outer=outer, limit=self.max_nodes)
-        operands = [outer.value(x) for x in leaves if isinstance(x, Tensor)]
-        operands += [outer.value(c.tensor) for c in trace.captured]
+        trace, _, out, effects = trace_function(
+            self.fn, leaves, structure, names, name=name, outer=outer, limit=self.max_nodes
+        )
+        inputs = [*(x for x in leaves if isinstance(x, Tensor)), *(c.tensor for c in trace.captured)]
+        operands = [outer.value(x) for x in inputs]
         trace.end()
         trace.graph.kind = "region"
         outer.mark()
@@ -184,6 +203,7 @@ class Compiled:
             outer.active.update(on)
         if place is not None:
             outer.graph.names.update(zip(ids, place.names, strict=False))
+        effects.carry(outer, inputs, ids)
         return unflatten(out, iter([outer.tensor(v) for v in ids]))
 
 
@@ -196,7 +216,7 @@ def _signature(leaves: Sequence[Any]) -> Hashable:
             array = x._array
             layout = True if array.flags.c_contiguous else array.strides
             shared = roots.setdefault(x._storage.pointer, len(roots))
-            out.append((x._type, layout, address(array) % 16 == 0, shared, x.requires_grad))
+            out.append((x._type, layout, address(array) % 16 == 0, shared, x.requires_grad, x._grad is None))
         elif isinstance(x, PLAIN):
             out.append((type(x), repr(x)))
         else:

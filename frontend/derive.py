@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradc.ir.build import Var
-from gradc.ir.errors import GradRuntimeError, TraceError
+from gradc.ir.errors import GradRuntimeError
 from gradc.ir.op import REGISTRY
 from gradc.passes.adjoint import differentiate as run
 
-from .autograd.grad_mode import is_grad_enabled
+from .autograd.grad_mode import is_grad_enabled, set_grad_enabled
 from .constants import full
 from .tensor import Tensor
 from .tracing import Trace
@@ -43,19 +43,30 @@ def zeros(trace: Trace, like: Tensor) -> Tensor:
 
 
 def differentiate(
-    trace: Trace, outputs: Sequence[Tensor], cotangents: Sequence[Tensor], wrt: Sequence[Tensor]
+    trace: Trace,
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor],
+    wrt: Sequence[Tensor],
+    freed: set[int] | None = None,
 ) -> list[Tensor | None]:
-    """The gradients of `outputs` with respect to `wrt`; None where no path leads."""
+    """The gradients of `outputs` with respect to `wrt`; None where no path leads. Values that got a cotangent are
+    added to `freed`."""
     outs = [trace.value(o) for o in outputs]
     cts = [Var(trace.b, trace.value(c)) for c in cotangents]
-    at = [trace.value(w) for w in wrt]
+    at = [_place(trace, w) for w in wrt]
     trace.mark()
     before = len(trace.graph.types)
-    found = run(trace.b, outs, cts, at)
+    found = run(trace.b, outs, cts, at, freed)
     if is_grad_enabled():
         types = trace.graph.types
         trace.active.update(v for v in range(before, len(types)) if types[v].dtype.is_float)
     return [None if g is None else trace.tensor(g.v) for g in found]
+
+
+def _place(trace: Trace, t: Tensor) -> int:
+    """Where a gradient with respect to `t` is taken: a leaf that was written to under no_grad is the leaf still."""
+    v = trace.origin(t)
+    return v if v in trace.leaf_ids and v in trace.active else trace.value(t)
 
 
 def _cotangents(trace: Trace, outputs: Sequence[Tensor], given: Any) -> list[Tensor]:
@@ -86,12 +97,14 @@ def grad(
     create_graph: bool,
     allow_unused: bool,
     fill: bool,
+    retain: bool,
 ) -> tuple[Tensor | None, ...]:
     """`autograd.grad` while tracing. With `fill`, an input without a path has zeros."""
     for t in inputs:
         if trace.value(t) not in trace.active and not t._requires_grad:
             raise GradRuntimeError("One of the differentiated Tensors does not require grad", loc=trace.loc())
-    found = differentiate(trace, outputs, _cotangents(trace, outputs, grad_outputs), inputs)
+    freed = None if retain else trace.freed
+    found = differentiate(trace, outputs, _cotangents(trace, outputs, grad_outputs), inputs, freed)
     if not create_graph:
         found = [None if g is None else _constant(trace, g) for g in found]
     if fill:
@@ -112,24 +125,18 @@ def _constant(trace: Trace, t: Tensor) -> Tensor:
     return out
 
 
-def backward(trace: Trace, output: Tensor, gradient: Any, create_graph: bool) -> None:
-    """`backward()` while tracing: `.grad` of the arguments and of the leaves made here. Captured tensors live outside,
-    where a traced gradient would leak."""
-    hidden = [c for c in trace.captured if c.value in trace.active]
-    leaves = list({trace.value(t): t for t in trace.leaves}.values())
-    if not leaves and not hidden:
+def backward(trace: Trace, output: Tensor, gradient: Any, create_graph: bool, retain: bool) -> None:
+    """`backward()` while tracing: adds to `.grad` of the arguments, of the leaves made here and of captured tensors
+    (`leaf_grads.py`)."""
+    hidden = [c.tensor for c in trace.captured if c.value in trace.active]
+    leaves = list({trace.origin(t): t for t in (*trace.leaves, *hidden)}.values())
+    if not leaves or trace.value(output) not in trace.active:
         raise GradRuntimeError(
             "element 0 of tensors does not require grad and does not have a grad_fn", loc=trace.loc()
         )
     cts = _cotangents(trace, [output], None if gradient is None else [gradient])
-    found = differentiate(trace, [output], cts, [*leaves, *(c.tensor for c in hidden)])
-    if any(g is not None for g in found[len(leaves) :]):
-        raise TraceError(
-            "backward() while tracing would reach a captured tensor, which lies outside of the trace",
-            loc=trace.loc(),
-            hint="call backward() on the result of the compiled function, or use autograd.grad inside",
-        )
-    for t, g in zip(leaves, found, strict=False):
+    found = differentiate(trace, [output], cts, leaves, None if retain else trace.freed)
+    for t, g in zip(leaves, found, strict=True):
         if g is not None:
-            g = g if create_graph else _constant(trace, g)
-            t._grad = g if t._grad is None else t._grad + g
+            with set_grad_enabled(create_graph):
+                trace.grads.add(t, g if create_graph else _constant(trace, g), create_graph)

@@ -7,13 +7,15 @@ another graph function (inputs and cotangents to gradients), recorded the same w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradc.ir.errors import GradRuntimeError
 from gradc.ir.graph import Graph, Module
 from gradc.passes.adjoint import adjoint
+from gradc.passes.dce import dce
 from gradc.passes.inline import inline
 from gradc.passes.remarks import Remark
 from gradc.passes.split import split
@@ -39,6 +41,15 @@ class Halves(NamedTuple):
     of: tuple[int, ...]
 
 
+class Pull(NamedTuple):
+    """The gradients of a graph as a function. `reads` are those of its inputs and cotangents that it needs, `of` the
+    inputs that its results belong to (an input that no path leads to has none)."""
+
+    function: GraphFunction
+    reads: list[int]
+    of: list[int]
+
+
 class GraphFunction:
     """`module` at state "traced", whose main graph takes and gives arrays."""
 
@@ -46,7 +57,7 @@ class GraphFunction:
         self.module, self.executor = module, executor
         self._run: Runner | None = None
         self._halves: dict[Mask, Halves] = {}
-        self._pulls: dict[tuple[Mask, Mask], tuple[GraphFunction, list[int]]] = {}
+        self._pulls: dict[tuple[Mask, Mask], Pull] = {}
 
     @property
     def graph(self) -> Graph:
@@ -55,12 +66,15 @@ class GraphFunction:
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         graph = self.graph
         arrays = [t._array for t in inputs]
-        active = [bool(a.get("requires_grad")) for a in graph.output_attrs]
-        wanted = tuple([requires_grad(t) for t in inputs]) if MODES.grad and any(active) else ()
-        if not any(wanted):
+        active = [gives_cotangent(a) for a in graph.output_attrs]
+        wanted = tuple([requires_grad(t) for t in inputs]) if MODES.grad else ()
+        if not any(wanted) or not any(active):
             if self._run is None:
                 self._run = runner(self.module, self.executor)
-            return self._tensors(self._run(arrays), arrays)
+            results = self._tensors(self._run(arrays), arrays)
+            if any(wanted):
+                self._mark_freed(results)
+            return results
         halves = self.halves(wanted)
         n = len(graph.outputs)
         out = halves.forward(arrays)
@@ -72,7 +86,16 @@ class GraphFunction:
         for i, (r, on) in enumerate(zip(results, active, strict=True)):
             if on:
                 r._node, r._output_nr, r._requires_grad = node, i, True
+        self._mark_freed(results)
         return results
+
+    def _mark_freed(self, results: Sequence[Tensor]) -> None:
+        """Results that a backward pass inside the function has gone through require grad, and have nothing saved."""
+        on = [i for i, a in enumerate(self.graph.output_attrs) if a.get("requires_grad") and "freed" in a]
+        if on:
+            node = FreedBackward((), tuple(r._type for r in results))
+            for i in on:
+                results[i]._node, results[i]._output_nr, results[i]._requires_grad = node, i, True
 
     @staticmethod
     def _tensors(arrays: Sequence[Array], inputs: Sequence[Array]) -> list[Tensor]:
@@ -86,8 +109,8 @@ class GraphFunction:
         """Forward with residuals and backward, for the gradients of the wanted inputs."""
         found = self._halves.get(wanted)
         if found is None:
-            every = (True,) * len(self.graph.outputs)
-            joint = _joint(self.module, wanted, every)
+            given = tuple([gives_cotangent(a) for a in self.graph.output_attrs])
+            joint = _joint(self.module, wanted, given)
             of = tuple(a["of"] for a in joint.main.output_attrs if a.get("role") == "grad")
             forward, backward = split(joint, [])
             found = self._halves[wanted] = Halves(
@@ -98,16 +121,15 @@ class GraphFunction:
             )
         return found
 
-    def pull(self, wanted: Mask, given: Mask) -> tuple[GraphFunction, list[int]]:
-        """The function from inputs and the given cotangents to the gradients of the wanted inputs, and which inputs
-        its results belong to (an input that no path leads to has none)."""
+    def pull(self, wanted: Mask, given: Mask) -> Pull:
+        """The function from inputs and the given cotangents to the gradients of the wanted inputs."""
         key = (wanted, given)
         found = self._pulls.get(key)
         if found is None:
             found = self._pulls[key] = self._differentiated(wanted, given)
         return found
 
-    def _differentiated(self, wanted: Mask, given: Mask) -> tuple[GraphFunction, list[int]]:
+    def _differentiated(self, wanted: Mask, given: Mask) -> Pull:
         graph = _joint(self.module, wanted, given).main
         of: list[int] = []
         kept = list(zip(graph.outputs, graph.output_attrs, strict=True))
@@ -120,7 +142,13 @@ class GraphFunction:
             if attrs.pop("role", None) == "cotangent":
                 attrs["requires_grad"] = True
         graph.attrs = {}
-        return GraphFunction(Module("traced", {graph.name: graph}, graph.name), self.executor), of
+        module = dce(Module("traced", {graph.name: graph}, graph.name), [])
+        graph = module.main
+        needed = {*graph.outputs, *(o for n in graph.nodes for o in n.operands)}
+        reads = [i for i, v in enumerate(graph.inputs) if v in needed]
+        graph.inputs = [graph.inputs[i] for i in reads]
+        graph.input_attrs = [graph.input_attrs[i] for i in reads]
+        return Pull(GraphFunction(module, self.executor), reads, of)
 
 
 def _joint(module: Module, wanted: Mask, given: Mask) -> Module:
@@ -133,10 +161,23 @@ def _joint(module: Module, wanted: Mask, given: Mask) -> Module:
         rest = {k: a for k, a in attrs.items() if k != "requires_grad"}
         out.input_attrs.append({**rest, "requires_grad": True} if on else rest)
     for v, on in zip(graph.outputs, given, strict=True):
-        if on:
-            out.add_output(v, role="value")
+        out.add_output(v, role="value" if on else "other")
     remarks: list[Remark] = []
     return adjoint(Module("traced", {out.name: out}, out.name, {"cotangents": "inputs"}), remarks)
+
+
+def gives_cotangent(attrs: Mapping[str, Any]) -> bool:
+    """Whether a cotangent can come in for this output."""
+    return bool(attrs.get("requires_grad") and "freed" not in attrs)
+
+
+class FreedBackward(Node):
+    """The tape node of results whose graph a backward pass inside the compiled function has used up."""
+
+    __slots__ = ()
+
+    def apply(self, cts: list[Tensor | None], wanted: Sequence[bool]) -> Sequence[Tensor | None]:
+        raise GradRuntimeError(FREED)
 
 
 class CompiledBackward(Node):
@@ -156,11 +197,14 @@ class CompiledBackward(Node):
         super().__init__(edges, out_types)
         self.function, self.wanted = function, wanted
         self.residuals: list[Array] | None = residuals
-        self.saved = tuple(Saved(t) for t in inputs)
+        self.saved = [Saved(t) for t in inputs]
+
+    def keep(self, i: int) -> None:
+        """Input `i` is about to be overwritten by a result of this very call: keep what it was."""
+        old = self.saved[i].unpack(self)
+        self.saved[i] = Saved(Tensor._of(old._array.copy(), old._type))
 
     def apply(self, cts: list[Tensor | None], wanted: Sequence[bool]) -> Sequence[Tensor | None]:
-        from gradc.ir.errors import GradRuntimeError
-
         if self.residuals is None:
             raise GradRuntimeError(FREED)
         if MODES.grad:
@@ -168,8 +212,8 @@ class CompiledBackward(Node):
         halves = self.function.halves(self.wanted)
         given = [
             np.zeros(t.shape, t.dtype.numpy) if c is None else c._array
-            for c, t in zip(cts, self.out_types, strict=True)
-            if t.dtype.is_float
+            for c, t, a in zip(cts, self.out_types, self.function.graph.output_attrs, strict=True)
+            if t.dtype.is_float and gives_cotangent(a)
         ]
         handed = [self.saved[i].unpack(self)._array for i in halves.handed]
         arrays = [*given, *handed, *self.residuals]
@@ -183,10 +227,11 @@ class CompiledBackward(Node):
         """The same through the tape, from the inputs, for create_graph."""
         floats = [t.dtype.is_float for t in self.out_types]
         given = [c is not None and on for c, on in zip(cts, floats, strict=True)]
-        function, of = self.function.pull(tuple(wanted), tuple(given))
-        inputs = [s.unpack(self) for s in self.saved]
+        pull = self.function.pull(tuple(wanted), tuple(given))
+        coming, n = [c for c, on in zip(cts, given, strict=True) if c is not None and on], len(self.saved)
+        inputs = [self.saved[i].unpack(self) if i < n else coming[i - n] for i in pull.reads]
         out: list[Tensor | None] = [None] * len(self.edges)
-        for i, grad in zip(of, function([*inputs, *(c for c in cts if c is not None)]), strict=True):
+        for i, grad in zip(pull.of, pull.function(inputs), strict=True):
             out[i] = grad
         return out
 

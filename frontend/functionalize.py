@@ -12,7 +12,7 @@ import numpy as np
 
 from gradc.ir.build import Var
 from gradc.ir.dim import row_major
-from gradc.ir.errors import GradRuntimeError, TraceError
+from gradc.ir.errors import GradRuntimeError
 from gradc.ir.interpret import evaluate
 from gradc.ir.op import Op
 from gradc.ir.pullback import pullback
@@ -90,42 +90,60 @@ class Writes:
             trace.active.add(v)
         return v
 
-    def write(self, target: int, value: int) -> bool:
-        """Let the storage of `target` hold `value` there; returns whether the storage now requires grad."""
+    def write(self, target: int, value: int, check: bool = True) -> bool:
+        """Let the storage of `target` hold `value` there; returns whether the target now requires grad. A write under
+        no_grad or through a detached view changes data only: the history of the storage stays what it was. Without
+        `check`, a leaf that requires grad may be written to: a nested function has checked its own writes."""
         trace, b, types = self.trace, self.trace.b, self.trace.graph.types
         root = self.root(target)
-        self._check(root)
-        was_active = self.resolve(root) in trace.active
+        before = self.resolve(root)
+        was_active, unrecorded = before in trace.active, b.no_grad or self._detached(target)
+        if check and not unrecorded:
+            self._check(target, root)
+        mark, b.no_grad = b.no_grad, unrecorded
         new = self._fit(Var(b, value), types[target])  # type: ignore[arg-type]
         v = target
         while v in self._views:
             source, op, attrs = self._views[v]
             new = self._into(source, op, attrs, new)
             v = source
-        self.current[root] = new.v
-        self._version[root] = self._version.get(root, 0) + 1
+        b.no_grad = mark and not was_active
+        if unrecorded and was_active:
+            new = b.overwrite(Var(b, before), new)
+            trace.active.add(new.v)
+        b.no_grad = mark
+        self.set(root, new.v)
+        if unrecorded:
+            return False
         active = (value in trace.active or (was_active and target != root)) and new.dtype.is_float
         if active:
             trace.active.add(new.v)
         return active
 
-    def _check(self, root: int) -> None:
+    def set(self, root: int, value: int) -> None:
+        """The storage of a root holds `value` as a whole."""
+        self.current[root] = value
+        self._version[root] = self._version.get(root, 0) + 1
+
+    def changed(self) -> list[tuple[int, int]]:
+        """The inputs that were written to, and what they hold at the end."""
         trace = self.trace
-        if root in trace.arguments or root in trace.inputs:
-            if root in trace.active and not trace.b.no_grad:
-                raise GradRuntimeError(
-                    "a leaf Variable that requires grad is being used in an in-place operation.", loc=trace.b.loc
-                )
-            raise TraceError(
-                "an in-place operation on an argument: a compiled function does not change what it is given",
+        return [(v, now) for v, now in self.current.items() if v in trace.arguments or v in trace.inputs]
+
+    def _detached(self, value: int) -> bool:
+        while value in self._views:
+            value, op, _ = self._views[value]
+            if "detach" in op.traits:
+                return True
+        return False
+
+    def _check(self, target: int, root: int) -> None:
+        trace = self.trace
+        if root in trace.leaf_ids and root in trace.active:
+            raise GradRuntimeError(
+                f"a {'' if target == root else 'view of a '}leaf Variable that requires grad is being used in an "
+                "in-place operation.",
                 loc=trace.b.loc,
-                hint="work on a clone(), or return the new value",
-            )
-        if trace.b.no_grad and self.resolve(root) in trace.active:
-            raise TraceError(
-                "an in-place operation under no_grad on a value that requires grad is not covered while tracing",
-                loc=trace.b.loc,
-                hint="write to a detach().clone() of it",
             )
 
     def _fit(self, new: Var, want: TensorType) -> Var:

@@ -85,6 +85,9 @@ def get_is_leaf(self: Tensor) -> bool:
 
 
 def get_grad(self: Tensor) -> Tensor | None:
+    trace = current_trace()
+    if trace is not None:
+        return trace.grads.get(self)  # type: ignore[no-any-return]
     if self._grad is None and not self._retains and self._requires_grad and not get_is_leaf(self):
         warnings.warn(_NON_LEAF_GRAD, UserWarning, stacklevel=2)
     return self._grad
@@ -92,7 +95,7 @@ def get_grad(self: Tensor) -> Tensor | None:
 
 def set_grad(self: Tensor, value: Tensor | None) -> None:
     if value is None:
-        self._grad = None
+        _put_grad(self, None)
         return
     if not isinstance(value, Tensor):
         kind = type(value).__name__
@@ -112,11 +115,19 @@ def set_grad(self: Tensor, value: Tensor | None) -> None:
             f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size '{list(self.shape)}'. "
             "Please ensure that the gradient and the tensor are the same size"
         )
-    self._grad = value
+    _put_grad(self, value)
+
+
+def _put_grad(self: Tensor, value: Tensor | None) -> None:
+    trace = current_trace()
+    if trace is None:
+        self._grad = value
+    else:
+        trace.grads.set(self, value)
 
 
 def del_grad(self: Tensor) -> None:
-    self._grad = None
+    _put_grad(self, None)
 
 
 def retain_grad(self: Tensor) -> None:
@@ -172,8 +183,10 @@ def detach(self: Tensor) -> Tensor:
 
 def detach_(self: Tensor) -> Tensor:
     """Cut this tensor itself out of the tape."""
-    if self._traced is not None:
-        current_trace().write(self, detach(self))
+    trace = current_trace()
+    if trace is not None:
+        if self._traced is not None or self.requires_grad:
+            trace.write(self, detach(self))
         return self
     if self._view is not None and self._view.base is not None:
         raise GradRuntimeError(
@@ -197,7 +210,7 @@ def backward(
     if self._traced is not None:
         from .derive import backward as traced
 
-        traced(self._traced[0], self, gradient, create_graph)
+        traced(self._traced[0], self, gradient, create_graph, create_graph if retain_graph is None else retain_graph)
         return
     from .autograd.api import backward as run
 

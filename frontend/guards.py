@@ -13,8 +13,8 @@ from typing import Any
 from gradc.ir.errors import TraceError
 
 from .changing import BYTES
-from .checks import Reader
-from .reach import Reach
+from .checks import Check, Reader
+from .reach import Found, Reach
 from .tensor import Tensor
 
 
@@ -43,6 +43,14 @@ class Guards(Reach):
                 hint="pass it as an argument, or let the function name the variable or attribute that holds it",
             )
         return self.readers[id(t)][1]
+
+    def follow_grad(self, t: Tensor) -> None:
+        """Guard that the `.grad` of a captured tensor is there, or is not, and read it anew at each call."""
+        path, read = self.readers[id(t)][0] if id(t) in self.readers else "a tensor", self.reader(t)
+        if t._grad is None:
+            self.checks.append(Check(f"{path}.grad", lambda: read()._grad, None, False))
+        else:
+            self._tensor(Found(f"{path}.grad", t._grad, lambda: read()._grad, False))
 
     def freeze(self, t: Tensor, what: str) -> None:
         """Guard the contents of a captured tensor, whose data was read while tracing."""

@@ -138,12 +138,12 @@ def _resaved_result(node: Node, target: Tensor) -> SavedResult | None:
     return results[0]  # type: ignore[no-any-return]
 
 
-def rebase(target: Tensor, node: Node) -> None:
+def rebase(target: Tensor, node: Node, output_nr: int = 0) -> None:
     """`target` (and, through a view, its base) now comes from `node`."""
     view = target._view
     if view is None:
         _move_retained(target, node)
-        target._node, target._output_nr, target._requires_grad = node, 0, True
+        target._node, target._output_nr, target._requires_grad = node, output_nr, True
         return
     base = view.base
     slices = CopySlices(base, view.steps, node)

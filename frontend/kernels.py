@@ -131,6 +131,10 @@ class Kernel:
         return f"<kernel {self.name} {self.kind} {self.phase}: {self.bytes_moved:,} bytes>"
 
 
+_NAMED = {"grad": "grad", "write": "new"}
+"""Roles of outputs that are named for the input they belong to."""
+
+
 def input_names(main: Graph) -> list[str]:
     return [str(a.get("name", f"input{i}")) for i, a in enumerate(main.input_attrs)]
 
@@ -140,8 +144,8 @@ def buffer_names(main: Graph, arguments: list[str]) -> dict[int, str]:
     names of the whole program's inputs, which gradients are gradients of."""
     base: dict[int, str] = dict(zip(main.inputs, input_names(main), strict=True))
     for v, a in zip(main.outputs, main.output_attrs, strict=True):
-        if a.get("role") == "grad":
-            base.setdefault(v, f"grad_{arguments[a['of']]}")
+        if a.get("role") in _NAMED:
+            base.setdefault(v, f"{_NAMED[a['role']]}_{arguments[a['of']]}")
         else:
             base.setdefault(v, main.names.get(v) or a.get("name") or a.get("role", "value"))
     used: dict[str, int] = {}

@@ -117,7 +117,8 @@ class Program:
     # -- running ------------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, executor: str | None = None, cotangent: Any = None, **kwargs: Any) -> Outcome:
-        """`(value, gradients)`: one gradient per argument, None where none is wanted or no path leads."""
+        """`(value, gradients)`: one gradient per argument, None where none is wanted or no path leads. What the
+        function writes to arguments and captured tensors is given by name in `.written`, and not written."""
         wants = self._cotangent_type()
         if wants is not None and cotangent is None and len(args) == self.signature.arity + 1:
             *args, cotangent = args  # type: ignore[assignment]
@@ -136,7 +137,8 @@ class Program:
         self._need_split("forward")
         kind = kind_of(flatten((args, kwargs))[0])
         value, residuals = self._forward(self.signature.arrays(self.name, args, kwargs), executor)
-        given = iter([give(Tensor._of(a), kind) for a in value])
+        n = sum(a.get("role") == "value" for a in self.modules[0].main.output_attrs)
+        given = iter([give(Tensor._of(a), kind) for a in value[:n]])
         return unflatten(self.signature.results, given), [give(Tensor._of(a), kind) for a in residuals]
 
     def backward(self, cotangent: Any, residuals: Sequence[Any], *, executor: str | None = None) -> Any:
@@ -170,7 +172,7 @@ class Program:
         self, arrays: list[np.ndarray[Any, Any]], executor: str | None
     ) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
         out = self._run(0, executor, arrays)
-        n = sum(a.get("role") == "value" for a in self.modules[0].main.output_attrs)
+        n = sum(a.get("role") != "residual" for a in self.modules[0].main.output_attrs)
         return out[:n], [*(arrays[i] for i in self._handed()), *out[n:]]
 
     def _handed(self) -> tuple[int, ...]:
@@ -203,8 +205,9 @@ class Program:
         results = [give(Tensor._of(a), kind or GRADC) for a in arrays]
         attrs = self.joint.main.output_attrs
         roles = [a for a in attrs if values or a.get("role") == "grad"]
-        value = [r for r, a in zip(results, roles, strict=True) if a.get("role") != "grad"]
+        value = [r for r, a in zip(results, roles, strict=True) if a.get("role") == "value"]
         grads = {a["of"]: r for r, a in zip(results, roles, strict=True) if a.get("role") == "grad"}
         made = unflatten(self.signature.results, iter(value)) if values else None
-        names = [a.get("name") for a in self.joint.main.input_attrs]
-        return Outcome(made, self.signature.gradients(grads), self.signature.hidden(grads, names))
+        names = input_names(self.joint.main)
+        written = {names[a["of"]]: r for r, a in zip(results, roles, strict=True) if a.get("role") == "write"}
+        return Outcome(made, self.signature.gradients(grads), self.signature.hidden(grads, names), written)

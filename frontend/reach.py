@@ -8,6 +8,7 @@ tensors get a reader. Of the objects of libraries, containers and bags of values
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, MutableMapping, MutableSequence, Set
 from contextvars import ContextVar
 from functools import partial
@@ -25,6 +26,8 @@ from .reads import IMPORT, SELF, reads_of
 from .tensor import Tensor
 
 ITEMS = 1000
+KEPT_IN = re.compile(r"\._(?:parameters|buffers|modules)\['([^']*)'\]")
+"""Where a module keeps what the user's code reads as its attributes."""
 CHECKS = 100_000
 
 
@@ -122,7 +125,7 @@ class Reach:
     def _tensor(self, found: Found) -> None:
         path, value, read, _ = found
         if id(value) not in self.readers:
-            self.readers[id(value)] = (path, read, value)
+            self.readers[id(value)] = (KEPT_IN.sub(r".\1", path), read, value)
             self._check(f"the type of {path}", lambda: metadata(read()))
 
     def _container(self, found: Found) -> None:
@@ -204,6 +207,7 @@ class Reach:
             if isinstance(value, Tensor):
                 if a != "grad":
                     break
+                self._push(path, value, read, soft)
                 path, read = f"{path}.grad", lambda outer=read: getattr(outer(), "grad", MISSING)  # type: ignore[misc]
                 value = read()
                 continue

@@ -10,6 +10,7 @@ from gradc.ir.errors import GradcError, GradTypeError, TraceError
 from gradc.ir.graph import Loc
 from gradc.ir.types import DType
 
+from .effects import Effects, effects_of
 from .guards import Guards
 from .pytree import Fixed, Structure, flatten, paths, unflatten
 from .specs import Spec
@@ -54,9 +55,10 @@ def trace_function(
     outer: Trace | None = None,
     limit: int = LIMIT,
     guards: Guards | None = None,
-) -> tuple[Trace, list[Tensor], Structure]:
+) -> tuple[Trace, list[Tensor], Structure, Effects]:
     """Run `fn` once on traced values: Specs and tensors among the leaves become graph inputs, the rest is passed as is.
-    Returns the ended trace, the results (still values of the trace) and their structure."""
+    Returns the ended trace, the results (still values of the trace), their structure, and what the function leaves
+    behind beside them."""
     trace = Trace(name, outer=outer, limit=limit, guards=guards)
     made: list[Any] = []
     for leaf, label in zip(leaves, names, strict=True):
@@ -65,6 +67,8 @@ def trace_function(
         elif isinstance(leaf, Tensor):
             strides = None if leaf._traced is not None or leaf.is_contiguous() else leaf.stride()
             made.append(trace.argument(leaf._type, label, bool(leaf.requires_grad), strides))
+            if leaf._grad is not None:
+                trace.grads.unread.add(id(made[-1]))
         else:
             made.append(leaf)
     args, kwargs = unflatten(structure, iter(made))
@@ -82,20 +86,26 @@ def trace_function(
         ) from e
     results, out_structure = flatten(out, CONSTANT)
     where = _definition(fn, trace)
-    if isinstance(out_structure, Fixed):
+    if out is None:
+        results, out_structure = [], Fixed(None)
+    elif isinstance(out_structure, Fixed):
         results = [out]
     tensors = [_checked_result(name, r, where) for r in results]
-    if not tensors:
-        raise TraceError(f"{name} returns no tensor", loc=where, hint=RETURNS)
     for i, t in enumerate(tensors):
         v = trace.value(t)
         attrs = {"requires_grad": True} if v in trace.active or t._requires_grad else {}
+        if v in trace.freed and v not in trace.leaf_ids:
+            attrs["freed"] = True
         trace.graph.add_output(v, role="value", index=i, **attrs)
+    effects = effects_of(trace, len(tensors))
+    if not tensors and not effects:
+        what = "nothing where a tensor is expected" if out is None else "no tensor"
+        raise TraceError(f"{name} returns {what}", loc=where, hint=RETURNS)
     if guards is not None:
         for c in trace.captured:
             if id(c.tensor) in guards.readers:
                 trace.name_input(c.value, guards.readers[id(c.tensor)][0])
-    return trace, tensors, out_structure
+    return trace, tensors, out_structure, effects
 
 
 def _definition(fn: Any, trace: Trace) -> Loc | None:

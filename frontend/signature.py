@@ -26,13 +26,15 @@ class Argument(NamedTuple):
 
 
 class Outcome(tuple[Any, Any]):
-    """`(value, gradients)`; `captured` holds the gradients of captured tensors by name."""
+    """`(value, gradients)`; by name, `captured` holds the gradients of captured tensors, and `written` the new contents
+    of the inputs that the function writes to."""
 
     captured: dict[str, Any]
+    written: dict[str, Any]
 
-    def __new__(cls, value: Any, grads: Any, captured: dict[str, Any]) -> Outcome:
+    def __new__(cls, value: Any, grads: Any, captured: dict[str, Any], written: dict[str, Any]) -> Outcome:
         self = super().__new__(cls, (value, grads))
-        self.captured = captured
+        self.captured, self.written = captured, written
         return self
 
 
@@ -75,10 +77,10 @@ class Signature(NamedTuple):
         args, kwargs = unflatten(self.structure, iter([at.get(i) for i in range(len(self.arguments))]))
         return (*args, *kwargs.values())
 
-    def hidden(self, by_input: dict[int, Any], names: list[str | None]) -> dict[str, Any]:
+    def hidden(self, by_input: dict[int, Any], names: list[str]) -> dict[str, Any]:
         """The gradients of captured tensors, by the name under which they are read."""
         n = len(self.tensors)
-        return {names[k] or f"captured{k - n}": g for k, g in by_input.items() if k >= n}
+        return {names[k]: g for k, g in by_input.items() if k >= n}
 
 
 def as_array(program: str, name: str, x: Any, want: TensorType) -> np.ndarray[Any, Any]:

@@ -23,6 +23,7 @@ from .dispatch import tracing
 from .eager import plain
 from .functionalize import Writes
 from .guards import Guards
+from .leaf_grads import LeafGrads
 from .locate import Locator, Place
 from .tensor import Tensor
 
@@ -56,8 +57,15 @@ class Trace:
         self.inputs: set[int] = set()
         self.leaves: list[Tensor] = []
         """Values of this trace that require grad and were not computed: what backward() reaches."""
+        self.leaf_ids: set[int] = set()
+        """The ids of inputs and of the leaves made here: what may not be written to where it requires grad."""
+        self.given: list[Tensor] = []
+        """The arguments, in order."""
+        self.freed: set[int] = set()
+        """Values that a backward pass has gone through that does not retain the graph."""
         self.ended = False
         self.writes = Writes(self)
+        self.grads = LeafGrads(self)
         self._captures: dict[int, int] = {}
 
     # -- values ---------------------------------------------------------------------------------------------------
@@ -76,26 +84,33 @@ class Trace:
         attrs = {"requires_grad": True} if requires_grad else {}
         v = self.graph.add_input(type_, name, **attrs)
         self.arguments.add(v)
+        self.leaf_ids.add(v)
         if requires_grad:
             self.active.add(v)
         if strides is not None:
             self.writes.lay_out(v, strides)
         t = self.tensor(v)
+        self.given.append(t)
         if requires_grad:
             self.leaves.append(t)
         return t
 
     def strides(self, t: Tensor) -> tuple[int, ...]:
         """The strides, in elements, that the tensor would have if it were run."""
-        return self.writes.strides(self._original(t, self.value(t)))
+        return self.writes.strides(self.origin(t))
 
     def value(self, t: Tensor) -> int:
         """The value id that holds what `t` holds now; a tensor from outside becomes a hidden input."""
+        v = self.origin(t)
+        return self.writes.resolve(v) if self.writes.current else v
+
+    def origin(self, t: Tensor) -> int:
+        """The value id under which `t` came to be, whatever was written to it since."""
         traced = t._traced
         if traced is None or traced[0] is not self:
             return self._outside(t)
         v: int = traced[1]
-        return self.writes.resolve(v) if self.writes.current else v
+        return v
 
     def _outside(self, t: Tensor) -> int:
         if self.outer is not None:
@@ -114,6 +129,9 @@ class Trace:
         v = self._captures[key] = self.graph.add_input(type_, None, captured=True, **attrs)
         self.captured.append(Captured(t, v, read))
         self.inputs.add(v)
+        self.leaf_ids.add(v)
+        if t._traced is None and not t._array.flags.c_contiguous:
+            self.writes.lay_out(v, t.stride())
         if grad:
             self.active.add(v)
         return v
@@ -177,6 +195,7 @@ class Trace:
                     active = True
                     if v not in self.active:
                         self.active.add(v)
+                        self.leaf_ids.add(v)
                         self.leaves.append(x)
             else:
                 ids.append(constants.number(self.b, x, operands, op))
@@ -192,14 +211,10 @@ class Trace:
         if (op.kind == VIEW and "copies" not in op.traits) or "detach" in op.traits:
             source = operands[0]
             if isinstance(source, Tensor):
-                self.writes.view(results[0], self._original(source, ids[0]), op, attrs)
+                self.writes.view(results[0], self.origin(source), op, attrs)
         if isinstance(out, int):
             return self.tensor(out)
         return tuple(self.tensor(r) for r in results)
-
-    def _original(self, t: Tensor, now: int) -> int:
-        traced = t._traced
-        return traced[1] if traced is not None and traced[0] is self else now
 
     def constant(self, array: np.ndarray[Any, Any]) -> Tensor:
         """A tensor made while tracing."""
@@ -209,18 +224,14 @@ class Trace:
     def write(self, target: Tensor, value: Tensor | bool | int | float) -> None:
         """`target` takes the value of `value`, in place: later reads of it and of its views see the new one."""
         self.mark()
-        if target._traced is None or target._traced[0] is not self:
-            raise TraceError(
-                "an in-place operation on a captured tensor: a compiled function cannot change what it captures",
-                loc=self.b.loc,
-                hint="return the new value and assign it outside, or work on a clone()",
-            )
         v = self.value(value) if isinstance(value, Tensor) else constants.number(self.b, value, (target,), WRITE)
-        if self.writes.write(target._traced[1], v):
+        if self.writes.write(self.origin(target), v) and target._traced is not None:
             target._requires_grad = True
 
     def freeze(self, t: Tensor, what: str) -> None:
         """The data of a captured tensor are read while tracing: what follows is true of these data only."""
+        if self._captures.get(id(t)) in self.writes.current:
+            self.refuse(f"{what} of a tensor that the function has written to" if what.isidentifier() else what)
         if self.guards is not None:
             self.guards.freeze(t, what if not what.isidentifier() else f"{what}()")
 

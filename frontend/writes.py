@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradc.ir.errors import GradRuntimeError, GradTypeError
+from gradc.ir.errors import GradRuntimeError, GradTypeError, UnsupportedError
 from gradc.ir.types import tensor
 
 from .autograd.grad_mode import MODES
@@ -94,7 +94,7 @@ def _overwrite(self: Tensor, value: Any, kind: type[Overwrite]) -> Tensor:
 
 def get_data(self: Tensor) -> Tensor:
     """A tensor on the same memory that is not part of the tape and counts its writes apart."""
-    if self._traced is not None:
+    if self._traced is not None or current_trace() is not None:
         detached: Tensor = self.detach()
         return detached
     out = Tensor._make(self._type, self._array, type(self._storage)(self._storage.root))
@@ -108,7 +108,9 @@ def set_data(self: Tensor, value: Any) -> None:
         raise GradTypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
     trace = current_trace()
     if trace is not None:
-        trace.write(self, value)
+        if value._type != self._type:
+            raise UnsupportedError(f"the data of {self._type} becomes {value._type}: its type is fixed while tracing")
+        trace.write(self.detach(), value)
         return
     if self._requires_grad and not value.is_floating_point():
         raise GradRuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")

@@ -166,7 +166,8 @@ def _joint(module: Module, remarks: list[Remark]) -> Module:
     graph = r.graph
     b = r.b
     wrt = [v for v, a in zip(graph.inputs, graph.input_attrs, strict=True) if a.get("requires_grad")]
-    values = [(o, a) for o, a in zip(graph.outputs, graph.output_attrs, strict=True) if _differentiable(graph.types[o])]
+    outputs = zip(graph.outputs, graph.output_attrs, strict=True)
+    values = [(o, a) for o, a in outputs if a.get("role", "value") == "value" and _differentiable(graph.types[o])]
     cotangents = []
     for i, (o, _) in enumerate(values):
         t = graph.types[o]

@@ -41,7 +41,7 @@ def split(module: Module, remarks: list[Remark]) -> tuple[Module, Module]:
     env = _inputs(forward, joint, arguments)
     _copy(forward, joint, joint.nodes[:n], env)
     for o, a in zip(joint.outputs, joint.output_attrs, strict=True):
-        if a["role"] == "value":
+        if a["role"] != "grad":
             forward.add_output(env[o], **a)
     for v in residuals:
         forward.add_output(env[v], role="residual", name=_name(joint, v))

@@ -155,38 +155,25 @@ def test_gradient_flows_through_written_values():
 
 
 def test_writes_that_are_refused():
-    leaf = gc.zeros(3)
-
-    def captured(x):
-        leaf.add_(x)
-        return leaf * 1
-
     def argument(x):
         x.add_(1)
         return x
 
-    def under_no_grad(x):
-        y = x * 2
-        with gc.no_grad():
-            y.mul_(3)
-        return y.sum()
+    def view_of_argument(x):
+        x[0].add_(1)
+        return x
 
     def expanded(x):
         y = (x * 2)[:1].expand(4)
         y.add_(1)
         return y
 
-    with pytest.raises(TraceError, match="captured tensor"):
-        traced(captured, spec("f32[3]"))
-    with pytest.raises(TraceError, match="on an argument"):
-        traced(argument, spec("f32[3]"))
     with pytest.raises(GradRuntimeError, match="a leaf Variable that requires grad is being used in an in-place"):
         traced(argument, spec("f32[3]", requires_grad=True))
-    with pytest.raises(TraceError, match="under no_grad"):
-        traced(under_no_grad, spec("f32[3]", requires_grad=True))
+    with pytest.raises(GradRuntimeError, match="a view of a leaf Variable that requires grad"):
+        traced(view_of_argument, spec("f32[3]", requires_grad=True))
     with pytest.raises(GradRuntimeError, match="more than one element of the written-to tensor"):
         traced(expanded, spec("f32[3]"))
-    assert np.array_equal(leaf.numpy(), np.zeros(3))
 
 
 @pytest.mark.parametrize(
@@ -302,15 +289,6 @@ def test_backward_inside_a_trace_fills_grad_of_arguments():
         return w.grad
 
     assert np.array_equal(f(gc.tensor(A, requires_grad=True)).numpy(), 2 * A + 1)
-    outside = gc.ones(3, requires_grad=True)
-
-    @gc.compile
-    def g(x):
-        (outside * x).sum().backward()
-        return x * 1
-
-    with pytest.raises(TraceError, match="would reach a captured tensor"):
-        g(np.ones(3, np.float32))
 
 
 def test_strides_of_views_while_tracing():

@@ -75,7 +75,8 @@ def grad(
     if trace is not None:
         from ..derive import grad as traced
 
-        return traced(trace, outs, ins, grad_outputs, create_graph, bool(allow_unused), materialize_grads)
+        keep = create_graph if retain_graph is None else bool(retain_graph)
+        return traced(trace, outs, ins, grad_outputs, create_graph, bool(allow_unused), materialize_grads, keep)
     roots, grads = _roots(outs, grad_outputs)
     edges: list[Edge] = []
     for t in ins:

@@ -86,11 +86,11 @@ class _BatchNorm(RunningNorm):
 
     def forward(self, input: Tensor) -> Any:
         self._check_input_dim(input)
-        factor = 0.0 if self.momentum is None else self.momentum
+        factor: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
+                factor = 1.0 / self.num_batches_tracked.double()
         kept = not self.training or self.track_running_stats
         return functional.batch_norm(
             input,

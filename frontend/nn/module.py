@@ -201,16 +201,17 @@ def indented(text: str) -> str:
 
 def zero_grad(p: Any, set_to_none: bool) -> None:
     """Forget the gradient of one tensor, or overwrite it by zeros."""
-    if p._grad is None:
+    grad = p.grad
+    if grad is None:
         return
     if set_to_none:
-        p._grad = None
+        p.grad = None
         return
-    if p._grad.grad_fn is not None:
-        p._grad.detach_()
+    if grad.grad_fn is not None:
+        grad.detach_()
     else:
-        p._grad.requires_grad_(False)
-    p._grad.zero_()
+        grad.requires_grad_(False)
+    grad.zero_()
 
 
 def _member(module: Module, name: str) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gradc.ir.op import CONTROL, ELEMENTWISE, SOURCE, Op, Torch, define
+from gradc.ir.errors import ShapeError
+from gradc.ir.op import COMPOSITE, CONTROL, ELEMENTWISE, SOURCE, Op, Torch, define
 from gradc.ir.types import DType, TensorType, dtype, tensor
 
 CONSTANT = define(
@@ -90,6 +91,37 @@ DETACH = define(
         sample=lambda rng: [([rng.standard_normal((3, 4))], {})],
         flops=0,
         doc="The same value; no cotangent passes.",
+    )
+)
+
+
+def _overwrite_type(self: TensorType, value: TensorType) -> TensorType:
+    if self != value:
+        raise ShapeError(f"overwrite: {self} cannot hold {value}")
+    return self
+
+
+def _overwritten(self: Any, value: Any) -> Any:
+    """torch's own: data changes, history does not."""
+    out = self.clone()
+    out.detach().copy_(value)
+    return out
+
+
+OVERWRITE = define(
+    Op(
+        name="grad.overwrite",
+        kind=COMPOSITE,
+        operands=("self", "value"),
+        results=("result",),
+        infer=_overwrite_type,
+        numpy=lambda self, value: value,
+        decompose=lambda b, self, value: value,
+        adjoint={"self": lambda b, ct: ct},
+        sample=lambda rng: [([rng.standard_normal((3, 4)), rng.standard_normal((3, 4))], {}, _overwritten)],
+        flops=0,
+        doc="A write that is not recorded (under no_grad, or through a detached view): `self` holds `value` from here "
+        "on, and its history stays what it was.",
     )
 )
 
