@@ -23,11 +23,14 @@ from gradc.runtime.target import target as find_target
 class Kernel:
     """One launch of a program. `phase` is "forward", "backward" or "joint"."""
 
-    def __init__(self, graph: Graph, reads: list[str], writes: list[str], phase: str, target: Target) -> None:
+    def __init__(self, graph: Graph, buffers: list[tuple[str, str]], phase: str, target: Target) -> None:
+        """`buffers` are names and types, those read first, then those written."""
         self.graph, self.phase, self.target = graph, phase, target
         self.name = graph.name
-        self.buffers = [*reads, *writes]
-        self._binaries: dict[str, Binary] = {}
+        self.buffers = [name for name, _ in buffers]
+        self.shapes = dict(buffers)
+        self.binaries: dict[str, Binary] = {}
+        """Those that were made, by target."""
 
     @property
     def kind(self) -> str:
@@ -91,17 +94,19 @@ class Kernel:
     def binary(self, target: str | None = None) -> Binary:
         """The compiled kernel for a target, by default the program's."""
         to = find_target(target) if target is not None else self.target
-        if to.name not in self._binaries:
+        if to.name not in self.binaries:
             from gradc.runtime.cache import Cache
             from gradc.runtime.compile import compile_kernel
 
             if not to.compiles:
                 raise TargetError(f"{self.name}: target {to.name!r} has no binaries", hint='binary("cuda:90"), say')
-            self._binaries[to.name] = compile_kernel(self.text, to, store=Cache())
-        return self._binaries[to.name]
+            self.binaries[to.name] = compile_kernel(self.text, to, store=Cache())
+        return self.binaries[to.name]
 
     def to_json(self) -> dict[str, Any]:
-        """Its counted facts as plain data; a binary's where one was made."""
+        """Its counted facts as plain data, and what is known of its binaries."""
+        from .measures import Measures
+
         out: dict[str, Any] = {
             "name": self.name,
             "class": self.kind,
@@ -110,21 +115,14 @@ class Kernel:
             "num_warps": self.printed.num_warps,
             "reads": self.reads,
             "writes": self.writes,
+            "shapes": self.shapes,
             "bytes_moved": self.bytes_moved,
             "bytes_min": self.bytes_min,
             "bytes_issued": self.bytes_issued,
             "flops": self.flops,
         }
-        if self._binaries:
-            out["binaries"] = {
-                name: {
-                    "registers": b.registers,
-                    "spills": b.spills,
-                    "shared_bytes": b.shared_bytes,
-                    "access_bits": {str(k): n for k, n in b.access_bits.items()},
-                }
-                for name, b in self._binaries.items()
-            }
+        if self.binaries:
+            out["binaries"] = {name: Measures(self, binary).to_json() for name, binary in self.binaries.items()}
         return out
 
     def __repr__(self) -> str:
@@ -175,7 +173,8 @@ def kernels_of(module: Module, phase: str, target: Target, arguments: list[str])
             forward, backward = not value.isdisjoint(node.results), not grads.isdisjoint(node.results)
             which = "joint" if forward and backward else "forward" if forward else "backward"
         graph = module.graphs[node.attrs["kernel"]]
-        out.append(Kernel(graph, [names[o] for o in node.operands], [names[r] for r in node.results], which, target))
+        buffers = [(names[v], str(main.types[v])) for v in (*node.operands, *node.results)]
+        out.append(Kernel(graph, buffers, which, target))
     return out
 
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from gradc.passes.remarks import count
 
+from .measures import Measures
+
 if TYPE_CHECKING:
+    from .kernels import Kernel
     from .program import Program
 
 
@@ -18,6 +21,14 @@ def size_text(n: int) -> str:
             return f"{n} B" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{n} B"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds as people read them: "3.8 us"."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds * 1e9:.0f} ns"
 
 
 class Report:
@@ -68,14 +79,10 @@ class Report:
                 f"  {k.name} [{k.kind}, {k.phase}] grid {k.grid[0]}, {k.printed.num_warps} warps: "
                 f"{size_text(k.bytes_moved)} moved, {size_text(k.bytes_min)} least, {k.flops:,} flops"
             )
-            lines.append(f"    reads  {_table(k.reads)}")
-            lines.append(f"    writes {_table(k.writes)}")
-            for name, facts in k.to_json().get("binaries", {}).items():
-                widths = ", ".join(f"{n} x {bits} bit" for bits, n in facts["access_bits"].items())
-                lines.append(
-                    f"    {name}: {facts['registers']} registers, {facts['spills']} bytes spilled, "
-                    f"{facts['shared_bytes']} bytes shared, accesses {widths}"
-                )
+            lines.append(f"    reads  {_table(k.reads, k.shapes)}")
+            lines.append(f"    writes {_table(k.writes, k.shapes)}")
+            lines += [f"    {line}" for binary in k.binaries.values() for line in _measured(Measures(k, binary))]
+        lines += _estimated(p.kernels)
         m = p.memory
         lines += ["", f"memory: arena {size_text(m.arena_bytes)}, lower bound {size_text(m.lower_bound_bytes)}"]
         for s in m.slots:
@@ -91,5 +98,28 @@ class Report:
         return "\n".join(lines) + "\n"
 
 
-def _table(by_buffer: dict[str, int]) -> str:
-    return ", ".join(f"{name} {size_text(n)}" for name, n in by_buffer.items()) or "nothing"
+def _measured(m: Measures) -> list[str]:
+    b = m.binary
+    widths = ", ".join(f"{n} x {bits} bit" for bits, n in b.access_bits.items()) or "none"
+    first = (
+        f"{b.target}: {b.registers} registers, {b.spills} bytes spilled, {b.shared_bytes} bytes shared, "
+        f"accesses {widths}"
+    )
+    second = f"  {m.occupancy}, {m.instructions_per_element:.1f} instructions an element"
+    return [first, second + "".join(f", {e.chip} {time_text(e.seconds)} ({e.bound})" for e in m.estimates)]
+
+
+def _estimated(kernels: list[Kernel]) -> list[str]:
+    """The sums over all launches, where each has a binary."""
+    seconds: dict[str, list[float]] = {}
+    for k in kernels:
+        for binary in k.binaries.values():
+            for e in Measures(k, binary).estimates:
+                seconds.setdefault(e.chip, []).append(e.seconds)
+    sums = [f"{chip} {time_text(sum(each))}" for chip, each in seconds.items() if len(each) == len(kernels)]
+    return [f"estimated from datasheets, one launch after the other: {', '.join(sums)}"] if sums else []
+
+
+def _table(by_buffer: dict[str, int], types: dict[str, str]) -> str:
+    """ "x tensor<30xf32> 120 B": each buffer with its type."""
+    return ", ".join(f"{name} {types[name]} {size_text(n)}" for name, n in by_buffer.items()) or "nothing"

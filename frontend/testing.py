@@ -3,6 +3,7 @@
     prog = gc.build(loss, ...)
     gc.testing.assert_kernels(prog, backward=1)
     gc.testing.assert_fused(prog, "sigmoid", "mul")
+    gc.testing.assert_budget(prog, launches=2, bytes_ratio=1.05, spills=0, registers=128, target="cuda:90")
     gc.testing.assert_grad_reaches(prog, "w1")
     gc.testing.assert_close(prog(*arrays)[0], expected)
 """
@@ -12,8 +13,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradc.ir.errors import GradTypeError, GradValueError
+from gradc.runtime.target import target as find_target
 
 from .closeness import assert_close
+from .measures import compile_for
 from .report import size_text
 
 if TYPE_CHECKING:
@@ -45,6 +48,43 @@ def assert_bytes(program: Program, at_most: float) -> None:
         raise AssertionError(
             f"{program.name} moves {size_text(moved)}, {ratio}, expected at most {at_most} times{_reasons(program)}"
         )
+
+
+def assert_budget(
+    program: Program,
+    *,
+    launches: int | None = None,
+    bytes_ratio: float | None = None,
+    spills: int | None = None,
+    registers: int | None = None,
+    shared_bytes: int | None = None,
+    occupancy: float | None = None,
+    target: str | None = None,
+) -> None:
+    """The program keeps to each limit that is given: at most so many `launches`, bytes moved over the least, and, of
+    every launch compiled for `target` (by default the program's), bytes spilled, registers per lane and bytes of
+    shared memory; at least `occupancy` (0 to 1) of the warps that a multiprocessor holds. Needs no GPU. All that is
+    exceeded is in the AssertionError, by launch."""
+    over = []
+    if launches is not None and len(program.kernels) > launches:
+        over.append(f"{len(program.kernels)} launches, at most {launches}")
+    if bytes_ratio is not None and program.bytes_moved > bytes_ratio * program.bytes_min:
+        moved, least = size_text(program.bytes_moved), size_text(program.bytes_min)
+        over.append(f"{moved} moved, at most {bytes_ratio} times the least, {least}")
+    limits = (spills, registers, shared_bytes, occupancy)
+    if any(limit is not None for limit in limits):
+        for m in compile_for(program, target=None if target is None else find_target(target)):
+            b, held = m.binary, m.occupancy
+            if spills is not None and b.spills > spills:
+                over.append(f"{b.spills} bytes spilled by {m.kernel.name}, at most {spills}")
+            if registers is not None and b.registers > registers:
+                over.append(f"{b.registers} registers in {m.kernel.name}, at most {registers}")
+            if shared_bytes is not None and b.shared_bytes > shared_bytes:
+                over.append(f"{b.shared_bytes} bytes of shared memory in {m.kernel.name}, at most {shared_bytes}")
+            if occupancy is not None and held.share < occupancy:
+                over.append(f"occupancy {held.share:.2f} ({held}) of {m.kernel.name}, at least {occupancy}")
+    if over:
+        raise AssertionError(f"{program.name} is over its budget:\n  " + "\n  ".join(over) + _reasons(program))
 
 
 def assert_fused(program: Program, *ops: str) -> None:
@@ -102,4 +142,4 @@ def _list(names: Any) -> str:
     return ", ".join(sorted(str(n) for n in names)) or "none"
 
 
-__all__ = ["assert_bytes", "assert_close", "assert_fused", "assert_grad_reaches", "assert_kernels"]
+__all__ = ["assert_budget", "assert_bytes", "assert_close", "assert_fused", "assert_grad_reaches", "assert_kernels"]

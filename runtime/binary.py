@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
 from . import inspect
+from .instructions import Instructions
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Binary:
             "spills": self.spills,
             "loads": list(self.facts.loads.items()),
             "stores": list(self.facts.stores.items()),
+            "instructions": asdict(self.facts.instructions),
         }
         return {"facts": json.dumps(plain).encode(), "text": self.text.encode(), "code": self.code}
 
@@ -78,6 +80,7 @@ class Binary:
     def from_parts(parts: dict[str, bytes]) -> Binary:
         plain = json.loads(parts["facts"])
         loads, stores = ({int(k): int(v) for k, v in plain[name]} for name in ("loads", "stores"))
-        facts = inspect.Facts(plain["registers"], plain["spills"], loads, stores)
+        counts = Instructions(**plain["instructions"])
+        facts = inspect.Facts(plain["registers"], plain["spills"], loads, stores, counts)
         text, code = parts["text"].decode(), parts["code"]
         return Binary(plain["target"], text, code, facts, plain["metadata"], tuple(plain["parameters"]))

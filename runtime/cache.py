@@ -22,7 +22,7 @@ from pathlib import Path
 
 _MAGIC = b"gradc-cache-1\n"
 _KEY = re.compile(r"[0-9a-f]{64}")
-_FORMAT = 1
+_FORMAT = 2
 _STEERING = ("DISABLE_LLVM_OPT", "DISABLE_PTXAS_OPT")
 _HARMLESS = ("TRITON_ALWAYS_COMPILE", "TRITON_CACHE_DIR", "TRITON_HOME", "TRITON_INTERPRET")
 _LEFT_OVER_AFTER = 3600.0

@@ -6,20 +6,12 @@ so that a warm start needs neither triton nor its tools.
 
 from __future__ import annotations
 
-import atexit
 import hashlib
 import json
-import linecache
 import os
-import shutil
-import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
 
 from gradc.ir.errors import ExecutorError
 
@@ -62,62 +54,10 @@ def cache_key(kernel: KernelText, to: Target) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-_LOADING = threading.Lock()
-
-
-@contextmanager
-def _source_in_linecache(text: str) -> Iterator[str]:
-    """A file name under which `inspect.getsource` finds the text: triton reads a kernel's source that way."""
-    name = f"gradc_{hashlib.sha256(text.encode()).hexdigest()[:16]}.py"
-    with _LOADING:
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-        try:
-            yield name
-        finally:
-            linecache.cache.pop(name, None)
-
-
-def load(text: str, name: str) -> Any:
-    """The triton function of this name that the text defines."""
-    namespace: dict[str, Any] = {"__name__": "gradc_kernels"}
-    with _source_in_linecache(text) as file:
-        exec(compile(text, file, "exec"), namespace)
-    if name not in namespace:
-        raise ExecutorError(f"the kernel text defines no {name!r}")
-    return namespace[name]
-
-
-def _triton() -> Any:
-    """The triton module, ready to compile: it insists on a folder to write to."""
-    try:
-        import triton
-    except ImportError as error:
-        raise ExecutorError(f"compiling kernels needs the triton package: {error}") from error
-    if triton.knobs.runtime.interpret:
-        raise ExecutorError("triton cannot compile in a process with TRITON_INTERPRET=1", hint="unset TRITON_INTERPRET")
-    if not _writable(Path(triton.knobs.cache.dir)):
-        triton.knobs.cache.dir = _scratch_folder()
-    return triton
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK | os.X_OK)
-
-
-@cache
-def _scratch_folder() -> str:
-    """A folder for this process alone, removed when it ends."""
-    folder = tempfile.mkdtemp(prefix="gradc-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
 def _compile(kernel: KernelText, to: Target) -> Binary:
-    triton = _triton()
+    from .triton_package import load, ready_triton
+
+    triton = ready_triton()
     from triton.compiler import ASTSource
 
     try:
@@ -146,6 +86,49 @@ def _compile(kernel: KernelText, to: Target) -> Binary:
     return Binary(to.name, text, code, facts, metadata, kernel.parameters)
 
 
+@dataclass(frozen=True)
+class Job:
+    """One kernel for one target."""
+
+    kernel: KernelText
+    target: Target
+
+    @cached_property
+    def key(self) -> str:
+        return cache_key(self.kernel, self.target)
+
+
+def compile_jobs(
+    jobs: Iterable[Job],
+    *,
+    store: Cache | None = None,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Binary | ExecutorError]:
+    """A binary for each job in their order, or the error where there is none. Each distinct job is compiled once, or
+    taken from the cache; `progress(done, all)` is called from this thread after each."""
+    wanted = list(jobs)
+    for machine in {job.target: None for job in wanted if not job.target.compiles}:
+        machine.for_triton()
+    made: dict[str, Binary | ExecutorError] = {}
+    todo: dict[str, Job] = {}
+    for job in wanted:
+        if job.key not in made and job.key not in todo:
+            stored = _stored(job, store)
+            if stored is None:
+                todo[job.key] = job
+            else:
+                made[job.key] = stored
+    found = len(made)
+    for done, (job, result) in enumerate(_compile_all(list(todo.values()), threads), start=found + 1):
+        made[job.key] = result
+        if store is not None and isinstance(result, Binary):
+            store.put(job.key, result.to_parts())
+        if progress is not None:
+            progress(done, found + len(todo))
+    return [made[job.key] for job in wanted]
+
+
 def compile_kernels(
     kernels: Iterable[KernelText],
     to: str | Target,
@@ -154,51 +137,63 @@ def compile_kernels(
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Binary]:
-    """Binaries in the order of the kernels. Each distinct kernel is compiled once, or taken from the cache;
-    `progress(done, all)` is called from this thread after each."""
-    wanted = list(kernels)
+    """`compile_jobs` for one target; the first kernel that does not compile raises its error."""
     machine = target(to)
-    if not machine.compiles:
-        machine.for_triton()
-    keys = [cache_key(kernel, machine) for kernel in wanted]
-    made: dict[str, Binary] = {}
-    todo: dict[str, KernelText] = {}
-    for key, kernel in zip(keys, wanted, strict=True):
-        if key in made or key in todo:
-            continue
-        parts = store.get(key) if store is not None else None
-        if parts is None:
-            todo[key] = kernel
-        else:
-            made[key] = Binary.from_parts(parts)
-    found = len(made)
-    for done, (key, binary) in enumerate(_compile_all(todo, machine, threads), start=found + 1):
-        made[key] = binary
-        if store is not None:
-            store.put(key, binary.to_parts())
-        if progress is not None:
-            progress(done, found + len(todo))
-    return [made[key] for key in keys]
+    jobs = [Job(kernel, machine) for kernel in kernels]
+    return checked(compile_jobs(jobs, store=store, threads=threads, progress=progress))
 
 
-def _compile_all(todo: dict[str, KernelText], to: Target, threads: int | None) -> Iterable[tuple[str, Binary]]:
+def checked(results: Iterable[Binary | ExecutorError]) -> list[Binary]:
+    """The binaries; raises the first error among them."""
+    binaries = []
+    for result in results:
+        if isinstance(result, ExecutorError):
+            raise result
+        binaries.append(result)
+    return binaries
+
+
+def _stored(job: Job, store: Cache | None) -> Binary | None:
+    """What the cache has for a job; None where that is no binary for it, whatever its checksum says."""
+    parts = store.get(job.key) if store is not None else None
+    if parts is None:
+        return None
+    try:
+        binary = Binary.from_parts(parts)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return binary if binary.target == job.target.name and binary.parameters == job.kernel.parameters else None
+
+
+def _compile_all(jobs: list[Job], threads: int | None) -> Iterable[tuple[Job, Binary | ExecutorError]]:
     """Threads are enough: triton releases the interpreter lock in LLVM and waits for ptxas."""
-    workers = min(len(todo), threads or os.cpu_count() or 1)
-    if workers <= 1:
-        for key, kernel in todo.items():
-            yield key, _compile(kernel, to)
+    if not jobs:
         return
-    _triton()
+    from .triton_package import ready_triton
+
+    ready_triton()
+    workers = min(len(jobs), threads or os.cpu_count() or 1)
+    if workers <= 1:
+        yield from ((job, _attempt(job)) for job in jobs)
+        return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(workers) as pool:
-        running = [(key, pool.submit(_compile, kernel, to)) for key, kernel in todo.items()]
+        running = [(job, pool.submit(_attempt, job)) for job in jobs]
         try:
-            for key, future in running:
-                yield key, future.result()
+            for job, future in running:
+                yield job, future.result()
         finally:
             for _, future in running:
                 future.cancel()
 
 
+def _attempt(job: Job) -> Binary | ExecutorError:
+    try:
+        return _compile(job.kernel, job.target)
+    except ExecutorError as error:
+        return error
+
+
 def compile_kernel(kernel: KernelText, to: str | Target, *, store: Cache | None = None) -> Binary:
     return compile_kernels([kernel], to, store=store)[0]
-

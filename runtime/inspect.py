@@ -16,16 +16,19 @@ from pathlib import Path
 
 from gradc.ir.errors import ExecutorError
 
+from .instructions import Instructions, amdgcn_instructions, ptx_instructions
+
 
 @dataclass(frozen=True)
 class Facts:
     """`registers` per lane, `spills` in bytes of stack per lane; `loads` and `stores` map the width in bits of one
-    lane's access to global memory to the number of such instructions."""
+    lane's access to global memory to the number of such instructions; `instructions` counts all of them."""
 
     registers: int
     spills: int
     loads: dict[int, int]
     stores: dict[int, int]
+    instructions: Instructions
 
     @property
     def access_bits(self) -> dict[int, int]:
@@ -113,7 +116,7 @@ def cuda_facts(ptx: str, cubin: bytes) -> Facts:
     if registers is None or stack is None:
         raise ExecutorError(f"cuobjdump names no registers: {usage.strip()!r}")
     loads, stores = ptx_accesses(ptx)
-    return Facts(int(registers[1]), int(stack[1]), loads, stores)
+    return Facts(int(registers[1]), int(stack[1]), loads, stores, ptx_instructions(ptx))
 
 
 def hip_facts(amdgcn: str) -> Facts:
@@ -122,4 +125,4 @@ def hip_facts(amdgcn: str) -> Facts:
     if registers is None or stack is None:
         raise ExecutorError("the amdgcn text names no registers: its metadata lacks .vgpr_count")
     loads, stores = amdgcn_accesses(amdgcn)
-    return Facts(int(registers[1]), int(stack[1]), loads, stores)
+    return Facts(int(registers[1]), int(stack[1]), loads, stores, amdgcn_instructions(amdgcn))

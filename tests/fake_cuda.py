@@ -18,6 +18,7 @@ from gradc.runtime.binary import Binary
 from gradc.runtime.cuda import Device
 from gradc.runtime.cuda_driver import Driver
 from gradc.runtime.inspect import Facts
+from gradc.runtime.instructions import Instructions
 
 WIDTHS = {"i1": 1, "i8": 1, "u8": 1, "i16": 2, "i32": 4, "u32": 4, "i64": 8, "u64": 8, "fp32": 4, "fp64": 8}
 FORMATS = {"fp32": "f4", "fp64": "f8", "u8": "u1", "u32": "u4", "u64": "u8"}
@@ -25,7 +26,8 @@ FORMATS = {"fp32": "f4", "fp64": "f8", "u8": "u1", "u32": "u4", "u64": "u8"}
 
 def binary(name: str, parameters: tuple[str, ...], target: str = "cuda:90", shared: int = 0, **facts: Any) -> Binary:
     metadata = {"name": name, "shared": shared, "num_warps": 4, "num_ctas": 1, **facts}
-    return Binary(target, "", name.encode() + b"\0" * 8, Facts(32, 0, {}, {}), metadata, parameters)
+    facts_of_it = Facts(32, 0, {}, {}, Instructions(1, 0, 0, 0, ""))
+    return Binary(target, "", name.encode() + b"\0" * 8, facts_of_it, metadata, parameters)
 
 
 class FakeCuda:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 from gradc.ir.errors import GradcError
 
-from . import build, diff, explain, opt, report, run, stablehlo, verify, view
+from . import build, diff, explain, matrix, opt, report, run, stablehlo, verify, view
 
-COMMANDS = (build, run, report, explain, opt, verify, diff, view, stablehlo)
+COMMANDS = (build, run, report, matrix, explain, opt, verify, diff, view, stablehlo)
 
 
 class _Parser(argparse.ArgumentParser):

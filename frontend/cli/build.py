@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from ..measures import compile_for
 from ..program import Program
 from . import atomic, source
+from .progress import bar
 
 HELP = "write IR, kernels, memory plan and report of a function"
 EXAMPLE = "gradc build examples/logistic.py:loss --target cuda:90 -o OUT"
@@ -37,10 +38,11 @@ def write(program: Program, out: Path) -> None:
     kernels = out / "kernels"
     kernels.mkdir()
     distinct = {k.name: k for k in program.kernels}
-    for done, kernel in enumerate(distinct.values(), start=1):
+    if program.target.compiles:
+        compile_for(program, bar)
+    for kernel in distinct.values():
         (kernels / f"{kernel.name}.py").write_text(kernel.source)
         if program.target.compiles:
-            _progress(done, len(distinct), kernel.name)
             binary = kernel.binary()
             for suffix, content in (("ptx", binary.ptx), ("amdgcn", binary.amdgcn)):
                 if content is not None:
@@ -52,9 +54,3 @@ def write(program: Program, out: Path) -> None:
     report = program.report()
     (out / "report.txt").write_text(str(report))
     (out / atomic.MARK).write_text(json.dumps(report.to_json(), indent=2) + "\n")
-
-
-def _progress(done: int, total: int, name: str) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else "\r"
-        print(f"compiling {done}/{total} {name}\x1b[K", end=end, file=sys.stderr, flush=True)
