@@ -100,3 +100,56 @@ def test_special_values_as_torch_has_them(name: str) -> None:
     for executor in ("reference", "tiled", "triton-interpreter"):
         value, grads = program(*xs, executor=executor, **ones)
         check(executor, value, grads)
+
+
+ROWS = np.array(
+    [[1, 2, 3, 2], [np.nan, 1, 2, 3], [np.inf, 1, 2, 3], [-np.inf, 1, 2, -np.inf], [-np.inf] * 4, [np.inf, np.inf, 1, 0],
+     [0, 0, 0, 0], [3e38, 3e38, 1, 1], [1e-40, 1e-38, 0, 1]],
+    np.float32,
+)  # fmt: skip
+TARGETS = [0, 1, 2, 3, 0, 1, 2, 3, 0]
+OVER_ROWS: dict[str, Callable[..., Any]] = {
+    "softmax": lambda lib, x: lib.softmax(x, 1),
+    "softmax of masked": lambda lib, x: lib.softmax(x.masked_fill(x < 0, -np.inf), 1),
+    "log_softmax": lambda lib, x: lib.log_softmax(x, 1),
+    "logsumexp": lambda lib, x: lib.logsumexp(x, 1),
+    "amax": lambda lib, x: x.amax(1),
+    "max": lambda lib, x: x.max(1).values,
+    "min": lambda lib, x: x.min(1).values,
+    "median": lambda lib, x: x.median(1).values,
+    "prod": lambda lib, x: x.prod(1),
+    "cumsum": lambda lib, x: x.cumsum(1),
+    "norm": lambda lib, x: x.norm(dim=1),
+    "norm of order 3": lambda lib, x: x.norm(p=3, dim=1),
+    "var": lambda lib, x: x.var(1),
+    "sort": lambda lib, x: x.sort(1).values,
+    "largest by index": lambda lib, x: x.gather(1, x.argmax(1, keepdim=True)),
+    "layer_norm": lambda lib, x: lib.nn.functional.layer_norm(x, (4,)),
+    "normalize": lambda lib, x: lib.nn.functional.normalize(x, dim=1),
+    "bce_with_logits": lambda lib, x: lib.nn.functional.binary_cross_entropy_with_logits(
+        x, lib.zeros_like(x), reduction="none"
+    ),
+    "huber": lambda lib, x: lib.nn.functional.huber_loss(x, lib.zeros_like(x), reduction="none"),
+    "smooth_l1": lambda lib, x: lib.nn.functional.smooth_l1_loss(x, lib.ones_like(x), reduction="none"),
+    "cross_entropy": lambda lib, x: lib.nn.functional.cross_entropy(x, lib.tensor(TARGETS), reduction="none"),
+    "cross_entropy, all ignored": lambda lib, x: lib.nn.functional.cross_entropy(x, lib.tensor([-100] * 9)),
+    "cross_entropy, smoothed": lambda lib, x: lib.nn.functional.cross_entropy(
+        x, lib.tensor(TARGETS), reduction="none", label_smoothing=0.1
+    ),
+    "matmul": lambda lib, x: x @ x.T,
+}
+
+
+@pytest.mark.parametrize("name", OVER_ROWS)
+def test_special_values_in_rows(name: str) -> None:
+    f = OVER_ROWS[name]
+    t = torch.tensor(ROWS, requires_grad=True)
+    want = f(torch, t)
+    (gradient,) = torch.autograd.grad(want, t, torch.ones_like(want))
+    cotangent = {"cotangent": gc.spec(tuple(want.shape), "float32")} if want.dim() else {}
+    program = gc.build(lambda x: f(gc, x), gc.spec(ROWS.shape, "float32", requires_grad=True), **cotangent)
+    ones = {k: np.ones(tuple(want.shape), np.float32) for k in cotangent}
+    for executor in ("reference", "tiled", "triton-interpreter"):
+        value, (grad,) = program(ROWS, executor=executor, **ones)
+        np.testing.assert_allclose(value, want.detach().numpy(), rtol=2e-5, atol=1e-6, err_msg=executor)
+        np.testing.assert_allclose(grad, gradient.numpy(), rtol=2e-5, atol=1e-6, err_msg=executor)

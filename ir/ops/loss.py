@@ -141,7 +141,7 @@ def _np_smooth_l1(d: Any, beta: Any) -> Any:
 
 
 def _smooth_l1_slope(b: Any, d: Any, beta: Any) -> Any:
-    return sign(b, d) if beta == 0 else b.where(b.abs(d) < beta, d / beta, sign(b, d))
+    return sign(b, d) if beta == 0 else b.where(b.abs(d) >= beta, sign(b, d), d / beta)
 
 
 def _smooth_l1_call(
@@ -176,7 +176,7 @@ def _np_huber(d: Any, delta: Any) -> Any:
 
 
 def _huber_slope(b: Any, d: Any, delta: Any) -> Any:
-    return b.where(b.abs(d) <= delta, d, sign(b, d) * delta)
+    return b.where(b.abs(d) > delta, sign(b, d) * delta, d)
 
 
 def _huber_call(op: Any, input: Any, target: Any, reduction: Any = "mean", delta: Any = 1.0, weight: Any = None) -> Any:
