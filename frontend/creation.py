@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradc.ir.errors import GradRuntimeError, GradTypeError, GradValueError
-from gradc.ir.types import DType, i1, i64
+from gradc.ir.types import DType, f64, i1, i64
 from gradc.ir.types import dtype as as_dtype
 from gradc.ir.types import tensor as tensor_type
 
@@ -34,6 +34,7 @@ def sizes(args: Sequence[Any], name: str) -> tuple[int, ...]:
         out.append(a.__index__())
     if any(d < 0 for d in out):
         raise GradRuntimeError(f"{name}: Dimension size must be non-negative.", hint=f"got size {out}")
+    tensor_type(tuple(out), f64)  # refuses what no memory can address
     return tuple(out)
 
 

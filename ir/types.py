@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from .dim import Shape, broadcast, product, row_major
-from .errors import GradAttributeError, GradTypeError
+from .errors import GradAttributeError, GradTypeError, ShapeError
 
 
 class DType:
@@ -147,9 +147,17 @@ class TensorType:
     __repr__ = __str__
 
 
+BYTES = 2**63 - 1
+
+
 @lru_cache(maxsize=65536)
 def tensor(shape: Shape, dtype: DType) -> TensorType:
-    return TensorType(shape, dtype)
+    type_ = TensorType(shape, dtype)
+    if type_.nbytes > BYTES:
+        raise ShapeError(
+            f"Storage size calculation overflowed with sizes={list(shape)}", hint="a tensor has at most 2^63 - 1 bytes"
+        )
+    return type_
 
 
 class TileType:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 
+from .errors import ShapeError
 from .types import DTYPES, BufferType, DType, TensorType, TileType, Type, tensor, tile
 
 DTYPE_NAMES: dict[str, DType] = {d.name: d for d in DTYPES}
@@ -59,4 +60,7 @@ def _read_tensor(text: str) -> TensorType | str:
         return f"a tensor has at most {MAX_RANK} dimensions, got {len(dims)}"
     if dims and max(dims) > MAX_EXTENT:
         return "a dimension must fit in 63 bits"
-    return tensor(dims, d)
+    try:
+        return tensor(dims, d)
+    except ShapeError:
+        return "a tensor has at most 2^63 - 1 bytes"

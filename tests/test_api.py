@@ -369,10 +369,17 @@ def test_specs():
     assert repr(s) == 'spec("f32[569,30]", requires_grad=True)'
 
 
+@pytest.mark.parametrize("make", [gc.zeros, gc.ones, gc.empty, gc.rand])
+def test_more_than_memory_can_address_is_refused(make):
+    with pytest.raises(GradRuntimeError, match="Storage size calculation overflowed"):
+        make(10**12, 10**10)
+
+
 @pytest.mark.parametrize(
     ("args", "error", "sentence"),
     [
         (("f32[3,-1]",), GradValueError, "must not be negative, got -1"),
+        ((2**62, "int64"), GradRuntimeError, "Storage size calculation overflowed with sizes="),
         (((2, -3),), GradValueError, "must not be negative, got -3"),
         (((float("nan"), 3),), GradValueError, "must be a whole number, got nan"),
         (("f32[nan]",), GradValueError, "must be a whole number, got 'nan'"),

@@ -211,6 +211,7 @@ BROKEN = [
     ("grad.func @f(%x: tensor<f32>) { %0:99999999 = grad.exp %x : tensor<f32>", "1:47", "more results than"),
     ("grad.func @f(%x: tensor<f32>) { %0 = grad.exp %x : tensor<1xf32>", "1:38", "operand 0 is a tensor<f32>"),
     ("grad.func @f(%x: tensor<f32>) { %0 = grad.exp %x : tensor<f32> loc(#a) gradc.return }", "1:68", "#a is not"),
+    ("grad.func @f(%x: tensor<9999999999x9999999999xf32>) { gradc.return }", "1:18", "at most 2^63 - 1 bytes"),
     ("grad.func @f(%x: tensor<f32>) { %0 = grad.exp %x : tensor<f32> loc(3) gradc.return }", "1:68", "a location"),
 ]
 
