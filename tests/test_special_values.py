@@ -103,8 +103,8 @@ def test_special_values_as_torch_has_them(name: str) -> None:
 
 
 ROWS = np.array(
-    [[1, 2, 3, 2], [np.nan, 1, 2, 3], [np.inf, 1, 2, 3], [-np.inf, 1, 2, -np.inf], [-np.inf] * 4, [np.inf, np.inf, 1, 0],
-     [0, 0, 0, 0], [3e38, 3e38, 1, 1], [1e-40, 1e-38, 0, 1]],
+    [[1, 2, 3, 2], [np.nan, 1, 2, 3], [np.inf, 1, 2, 3], [-np.inf, 1, 2, -np.inf], [-np.inf] * 4,
+     [np.inf, np.inf, 1, 0], [0, 0, 0, 0], [3e38, 3e38, 1, 1], [1e-40, 1e-38, 0, 1]],
     np.float32,
 )  # fmt: skip
 TARGETS = [0, 1, 2, 3, 0, 1, 2, 3, 0]
