@@ -70,7 +70,12 @@ class _Printer(Reductions):
     def _describe(self, g: Group) -> str:
         shape = " x ".join(str(d) for d in g.dims) or "1"
         cut = [f"{n} {what}" for n, what in ((g.grid, "programs"), (g.loop, "steps")) if n > 1]
-        return f"{g.letter}: {shape} in " + ", ".join([*cut, f"tiles of {g.tile}"])
+        cut.append(f"tiles of {g.tile}")
+        window = self.walk.window
+        if window is not None and g is self.walk.groups[window.position]:
+            rest = "both ends" if window.shifted else "what is left"
+            cut.append(f"whole vectors of {window.vector} and {rest} apart")
+        return f"{g.letter}: {shape} in " + ", ".join(cut)
 
     def _section(self, section: Section) -> None:
         self.uses = self.walk.uses(section)
@@ -107,10 +112,13 @@ class _Printer(Reductions):
         return f"{indent}for {self.frame.tile_name(g)} in tl.range({bound(r.start)}, {stop}{step}):"
 
     def _node(self, i: int, node: Node) -> None:
-        if "scalar" in node.op.traits:
-            self._scalar(node)
-            return
-        _STEPS[node.op.name](self, i, node)
+        for side in self.sides(node, i):
+            self.frame.side = side
+            if "scalar" in node.op.traits:
+                self._scalar(node)
+            else:
+                _STEPS[node.op.name](self, i, node)
+        self.frame.side = 0
 
     def _scalar(self, node: Node) -> None:
         dtypes = [self.walk.type(o).dtype for o in node.operands]
@@ -130,7 +138,7 @@ class _Printer(Reductions):
         result = node.results[0]
         once = self.uses.get(result, 0) == 1 and self.user_loc.get(result) == node.loc
         if once and result not in self.kernel.names and len(e.text) <= MAX_INLINE:
-            self.env[result] = e
+            self.keep(result, e)
         else:
             self.assign(node, e, self.hint(node, "t"))
 
@@ -144,7 +152,7 @@ class _Printer(Reductions):
             e = Expr(f"tl.cast({e.text}, {type_text(node.attrs['dtype'])})")
         else:
             e = Expr(f"{e.at(ATOM)}.to({type_text(node.attrs['dtype'])})", ATOM, e.axes)
-        self.env[node.results[0]] = e
+        self.keep(node.results[0], e)
 
     def _load(self, i: int, node: Node) -> None:
         a = self.walk.accesses[i]

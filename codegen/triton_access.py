@@ -13,11 +13,19 @@ from .walk import Walk
 
 
 class Frame(Programs):
-    """Names of indices, masks and offsets; `scope` is the innermost block being printed."""
+    """Names of indices, masks and offsets; `scope` is the innermost block being printed. `windowed` is the letter of
+    the group that is printed in two sides, if any, and `side` the one being printed (`triton_window.py`)."""
+
+    windowed = ""
 
     def __init__(self, walk: Walk, names: Names) -> None:
         super().__init__(walk, names)
         self.axes = self._axis_order()
+        self.side = 0
+
+    def key(self, key: object, axes: str) -> object:
+        """What tells apart definitions of the same meaning that have these axes."""
+        return key
 
     def _axis_order(self) -> str:
         """Groups with more than one lane, in group order, but so that operands of `tile.dot` need no transpose."""
@@ -35,8 +43,11 @@ class Frame(Programs):
 
     def shape(self, axes: str) -> str:
         """A shape tuple as text."""
-        sizes = [str(self.walk.groups[self.walk.position[c]].tile) for c in axes]
+        sizes = [str(self.lanes_of(c)) for c in axes]
         return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
+
+    def lanes_of(self, letter: str) -> int:
+        return self.walk.groups[self.walk.position[letter]].tile
 
     def expand(self, e: Expr, axes: str) -> Expr:
         """The expression with the axes of a wider value; as it is where Triton broadcasts by itself."""
@@ -58,6 +69,10 @@ class Frame(Programs):
 
     def flat(self, position: int) -> Expr:
         """The flat index of a group."""
+        return self.lanes(position, f"{self.walk.groups[position].letter}index")
+
+    def lanes(self, position: int, hint: str) -> Expr:
+        """Where each lane of a group lies, counted over tiles, loop steps and programs."""
         g = self.walk.groups[position]
         wide = flat_limit(g) > INT32_MAX
         if g.loop > 1:
@@ -72,7 +87,7 @@ class Frame(Programs):
             return start
         lanes = f"tl.arange(0, {g.tile})"
         text = lanes if start.literal else f"{start.text} * {g.tile} + {lanes}"
-        return self.define(self.home(g), ("flat", g.letter), f"{g.letter}index", text, g.letter)
+        return self.define(self.home(g), ("flat", g.letter), hint, text, g.letter)
 
     def part(self, t: Term) -> Expr:
         """The index of a run of dims, without its coefficient."""
@@ -103,7 +118,7 @@ class Frame(Programs):
         share gets a name."""
         guarded = "".join(g.letter for g in self.walk.groups if g.letter in letters and g.letter in self.walk.guarded)
         key, home = ("masks", guarded, axes), self.scope_of(guarded)
-        if len(guarded) > 1 and len(axes) > 1 and (repeated or key in home.defined):
+        if len(guarded) > 1 and len(axes) > 1 and (repeated or self.key(key, axes) in home.defined):
             whole = self._all(guarded, axes)
             named = self.define(home, key, f"{guarded}mask", whole.text, whole.axes)
             return named if extra is None else Expr(f"{named.text} & {self.expand(extra, axes).at(AND + 1)}", AND, axes)

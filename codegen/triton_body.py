@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 from gradc.ir.graph import Graph, Loc, Node
-from gradc.ir.types import DType
+from gradc.ir.types import DType, TileType
 
 from .constants import Number
 from .names import Names, identifier, location_comment
 from .triton_access import Frame
 from .triton_ops import ATOM, HELPERS, UNARY, Form, literal, reduction, type_text
 from .triton_programs import Expr
+from .triton_window import WindowFrame
 from .walk import Walk
 
 
 class Body:
-    """A kernel's text while it grows: `env` holds the expression of every value printed so far."""
+    """A kernel's text while it grows: `env` holds the expression of every value printed so far, per side."""
 
     def __init__(self, kernel: Graph) -> None:
         self.kernel = kernel
-        self.walk = Walk(kernel)
+        self.walk = Walk(kernel, windowed=True)
         name = identifier(kernel.name, "kernel")
         self.name = f"{name}_kernel" if name in HELPERS else name
         self.names = Names({self.name, *HELPERS})
         self.pointers: dict[int, str] = {}
         for i, v in enumerate(kernel.inputs):
             self.pointers[v] = self.names.fresh(identifier(f"{kernel.names.get(v, f'arg{i}')}_ptr", "arg"))
-        self.frame = Frame(self.walk, self.names)
+        window = self.walk.window
+        self.frame = Frame(self.walk, self.names) if window is None else WindowFrame(self.walk, self.names, window)
         self.helpers: set[str] = set()
-        self.env: dict[int, Expr] = {}
+        self.env: dict[tuple[int, int], Expr] = {}
         self.loc: Loc | None = None
         self.after: list[str] = []
 
@@ -44,15 +46,36 @@ class Body:
 
     def assign(self, node: Node, e: Expr, hint: str) -> None:
         self.comment(node)
-        name = self.names.fresh(identifier(hint))
+        name = self.names.fresh(self.suffixed(node.results[0], identifier(hint)))
         self.line(f"{name} = {e.text}")
-        self.env[node.results[0]] = Expr(name, ATOM, e.axes)
+        self.keep(node.results[0], Expr(name, ATOM, e.axes))
+
+    def suffixed(self, v: int, hint: str) -> str:
+        """The hint for a value, told apart where the ends of a window are printed."""
+        return f"{hint}_end" if self._side(v) else hint
+
+    def _side(self, v: int) -> int:
+        return self.frame.side if self.frame.windowed and self.frame.windowed in self.walk.space(v) else 0
+
+    def keep(self, v: int, e: Expr) -> None:
+        self.env[v, self._side(v)] = e
 
     def value(self, v: int) -> Expr:
         if v in self.walk.constants:
             text = literal(self.walk.constants[v], self.walk.type(v).dtype)
             return Expr(text, UNARY if text.startswith("-") else ATOM, literal=True)
-        return self.env[v]
+        return self.env[v, self._side(v)]
+
+    def sides(self, node: Node, i: int) -> tuple[int, ...]:
+        """The sides of a window that a node is printed for, one after the other."""
+        letter = self.frame.windowed
+        if not letter or letter in node.attrs.get("over", ""):
+            return (0,)
+        access = self.walk.accesses.get(i)
+        types = (self.kernel.types[v] for v in (*node.operands, *node.results))
+        spaces = [t.space for t in types if isinstance(t, TileType)]
+        spaces += [] if access is None else [access.letters, access.space]
+        return (0, 1) if any(letter in s for s in spaces) else (0,)
 
     def named(self, e: Expr, hint: str = "t") -> Expr:
         """The expression as something that may be repeated."""

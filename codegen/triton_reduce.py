@@ -21,37 +21,61 @@ class Reductions(Body):
 
     def reduce(self, i: int, node: Node) -> None:
         monoid, over = MONOIDS[node.attrs["monoid"]], node.attrs["over"]
-        v = node.operands[0]
-        dtype = self.walk.type(v).dtype
-        neutral = monoid.identity(dtype)
-        e = self.masked(v, over, neutral, dtype)
+        dtype = self.walk.type(node.operands[0]).dtype
         hint = self.hint(node, RESULT[monoid.name])
         if not self.walk.finishes(node):
-            self.assign(node, self.combined(e, over, monoid.name, dtype), hint)
+            pieces = self._pieces(node, over)
+            if len(pieces) > 1:
+                pieces = [self.named(e, identifier(hint) + end) for e, end in zip(pieces, ("", "_end"), strict=True)]
+            self.assign(node, self._joined(pieces, monoid.combine, dtype), hint)
             return
         looped = {self.walk.groups[p].letter for p in self.walk.looped}
-        e = self.combined(e, "".join(c for c in over if c not in looped), monoid.name, dtype)
-        left = [c for c in e.axes if c in over]
-        acc = Expr(self.names.fresh(identifier(hint) + ("_acc" if left else "")), ATOM, e.axes)
-        self.start(acc, literal(neutral, dtype), dtype)
-        self.comment(node)
-        update = self.apply(form(monoid.combine, (dtype, dtype), {}), [acc, e], [dtype, dtype], e.axes)
-        short = f"{acc.text} += {e.text}" if monoid.name == "sum" else f"{acc.text} = {update.text}"
-        self.line(short)
-        self.finish(node, acc, self.combined(acc, over, monoid.name, dtype), hint)
+        pieces = self._pieces(node, "".join(c for c in over if c not in looped))
+        if all(e.axes == pieces[0].axes and self.frame.windowed not in e.axes for e in pieces):
+            pieces = [self._joined(pieces, monoid.combine, dtype)]
+        left = any(c in over for e in pieces for c in e.axes)
+        sums = []
+        for side, e in enumerate(pieces, self.frame.side):
+            self.frame.side = side
+            name = self.suffixed(node.operands[0], identifier(hint) + ("_acc" if left else ""))
+            acc = Expr(self.names.fresh(name), ATOM, e.axes)
+            self.start(acc, literal(monoid.identity(dtype), dtype), dtype)
+            self.comment(node)
+            update = self.apply(form(monoid.combine, (dtype, dtype), {}), [acc, e], [dtype, dtype], e.axes)
+            self.line(f"{acc.text} += {e.text}" if monoid.name == "sum" else f"{acc.text} = {update.text}")
+            sums.append(self.combined(acc, over, monoid.name, dtype) if left else acc)
+        self.finish(node, self._joined(sums, monoid.combine, dtype), hint)
+
+    def _pieces(self, node: Node, over: str) -> list[Expr]:
+        """The operand of a reduction combined over these groups; once for each side of a window that is reduced."""
+        monoid, v = MONOIDS[node.attrs["monoid"]], node.operands[0]
+        dtype = self.walk.type(v).dtype
+        letter = self.frame.windowed
+        pieces = []
+        for side in (0, 1) if letter and letter in node.attrs["over"] else (self.frame.side,):
+            self.frame.side = side
+            e = self.masked(v, node.attrs["over"], monoid.identity(dtype), dtype)
+            pieces.append(self.combined(e, over, monoid.name, dtype))
+        self.frame.side -= len(pieces) - 1
+        return pieces
+
+    def _joined(self, pieces: list[Expr], combine: str, dtype: DType) -> Expr:
+        first, *rest = pieces
+        for e in rest:
+            first = self.apply(form(combine, (dtype, dtype), {}), [first, e], [dtype, dtype], e.axes)
+        return first
 
     def start(self, acc: Expr, neutral: str, dtype: DType) -> None:
         outer = self.frame.top
         value = f"tl.full({self.frame.shape(acc.axes)}, {neutral}, {type_text(dtype)})"
         outer.body.append(f"{outer.indent}{acc.text} = {value}")
 
-    def finish(self, node: Node, acc: Expr, result: Expr, hint: str) -> None:
-        if result == acc:
-            self.env[node.results[0]] = acc
-            return
-        name = self.names.fresh(identifier(hint))
-        self.after.append(f"{self.frame.top.indent}{name} = {result.text}")
-        self.env[node.results[0]] = Expr(name, ATOM, result.axes)
+    def finish(self, node: Node, result: Expr, hint: str) -> None:
+        if not result.text.isidentifier():
+            name = self.names.fresh(self.suffixed(node.results[0], identifier(hint)))
+            self.after.append(f"{self.frame.top.indent}{name} = {result.text}")
+            result = Expr(name, ATOM, result.axes)
+        self.keep(node.results[0], result)
 
     def dot(self, i: int, node: Node) -> None:
         over, acc_type = node.attrs["over"], node.attrs["dtype"]
@@ -71,7 +95,7 @@ class Reductions(Body):
                 self.assign(node, product, hint)
                 return
             self.line(f"{acc.text} = {product.text}")
-            self.env[node.results[0]] = acc
+            self.keep(node.results[0], acc)
             return
         wide = self.frame.axes_of(a.axes + b.axes)
         a, b = (
@@ -85,7 +109,7 @@ class Reductions(Body):
             return
         self.comment(node)
         self.line(f"{acc.text} += {total.text}")
-        self.env[node.results[0]] = acc
+        self.keep(node.results[0], acc)
 
     def fits_tensor_cores(self, a: Expr, b: Expr, over: str, types: list[DType]) -> bool:
         """Whether this is a plain matrix product of tiles that tl.dot takes on every target."""

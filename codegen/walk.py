@@ -18,6 +18,7 @@ from gradc.ir.types import TileType
 
 from .access import Access, access_of
 from .constants import Number, fold
+from .window import window_of
 
 ROOTS = ("tile.store", "tile.check")
 COMBINING = ("tile.reduce", "tile.dot")
@@ -47,7 +48,8 @@ class TileRange:
 class Walk:
     """All that is known of a kernel before a word is printed."""
 
-    def __init__(self, kernel: Graph) -> None:
+    def __init__(self, kernel: Graph, windowed: bool = False) -> None:
+        """`windowed` asks for an aligned window (`window.py`), for printers of text whose accesses have widths."""
         self.kernel = kernel
         self.groups: tuple[Group, ...] = groups(kernel)
         self.position = {g.letter: i for i, g in enumerate(self.groups)}
@@ -62,6 +64,7 @@ class Walk:
             access = access_of(kernel, kernel.nodes[i], self.groups)
             if access is not None:
                 self.accesses[i] = access
+        self.window = window_of(kernel, self.groups, self.accesses.values()) if windowed else None
         self.sections = self._sections()
         self._refuse_what_cannot_be_printed()
 
@@ -80,9 +83,12 @@ class Walk:
     @cached_property
     def guarded(self) -> frozenset[str]:
         """Letters of the groups that have padding lanes. The last tile of a looped group may be padded, but no program
-        handles tiles past the last one."""
+        handles tiles past the last one. A window's lanes that are in no whole vector are padding too."""
+        window = -1 if self.window is None else self.window.position
         return frozenset(
-            g.letter for g in self.groups if (g.extent % g.tile if g.loop > 1 else not g.exact) or not g.extent
+            g.letter
+            for i, g in enumerate(self.groups)
+            if (g.extent % g.tile if g.loop > 1 else not g.exact) or not g.extent or i == window
         )
 
     def tiles(self, g: Group) -> int:

@@ -21,6 +21,8 @@ from .cache import Cache, environment_key
 from .launch import KernelText
 from .target import Target, target
 
+WARP = 32
+"""Lanes of the warps that a kernel's text counts in: a target with wider ones gets as many lanes in fewer."""
 _METADATA = (
     "name",
     "shared",
@@ -70,7 +72,7 @@ def _compile(kernel: KernelText, to: Target) -> Binary:
             attrs={(i,): [["tt.divisibility", 16]] for i, name in enumerate(names) if name in kernel.divisible},
         )
         options = {
-            "num_warps": kernel.num_warps,
+            "num_warps": max(1, kernel.num_warps * WARP // to.warp_size),
             "num_stages": kernel.num_stages,
             "enable_fp_fusion": kernel.enable_fp_fusion,
         }

@@ -57,7 +57,8 @@ def test_every_target_compiles(name: str) -> None:
     assert (vector.shared_bytes, total.shared_bytes > 0) == (0, True)
     assert vector.parameters == ("*fp32", "*fp32", "i32", "fp32")
     assert vector.metadata["name"] == "scale"
-    assert vector.metadata["num_warps"] == 4
+    wide = name.startswith("hip:gfx9")
+    assert vector.metadata["num_warps"] == (2 if wide else 4), "the same lanes, in waves of 64"
 
 
 @needs_triton
