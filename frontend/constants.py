@@ -21,7 +21,7 @@ def number(b: GraphBuilder, x: Any, operands: Sequence[Any], op: Op) -> int:
     """A Python number beside tensors: a constant of the dtype that eager tensors give it."""
     if isinstance(x, np.generic):
         x = x.item()
-    if not isinstance(x, bool | int | float):
+    if not isinstance(x, (bool, int, float)):
         i = next(i for i, o in enumerate(operands) if o is x)
         raise GradTypeError(
             f"{op.short}(): argument '{op.operand_name(i)}' (position {i + 1}) must be Tensor, not {type(x).__name__}",

@@ -63,16 +63,18 @@ class Locator:
         frame: FrameType | None = sys._getframe(1)
         codes = self._codes
         while frame is not None:
-            code = frame.f_code
-            known = codes.get(id(code))
+            known = codes.get(id(frame.f_code))
             if known is None:
+                code = frame.f_code
                 known = codes[id(code)] = _Code(code, code.co_filename.startswith(self._own))
-            if not known.own:
-                place = known.places.get(frame.f_lasti)
-                if place is None:
-                    place = known.places[frame.f_lasti] = self._decode(known, frame)
-                return place
-            frame = frame.f_back
+            if known.own:
+                frame = frame.f_back
+                continue
+            at = frame.f_lasti
+            place = known.places.get(at)
+            if place is None:
+                place = known.places[at] = self._decode(known, frame)
+            return place
         return None
 
     def of_traceback(self, tb: TracebackType | None) -> Loc | None:

@@ -132,10 +132,7 @@ class Builder:
     def apply(self, op: Op, operands: Sequence[Var | Number], attrs: dict[str, Any] | None = None) -> Any:
         raw = []
         for x in operands:
-            if type(x) is Var:
-                raw.append(x.v)
-            else:
-                raw.append(self._lift(x, operands).v)
+            raw.append(x.v if type(x) is Var else self._lift(x, operands).v)
         if attrs:
             attrs = {k: a for k, a in attrs.items() if a is not None}
         out = self.run(op, tuple(raw), attrs or NO_ATTRS)
@@ -146,10 +143,13 @@ class Builder:
     def _lift(self, x: Any, operands: Sequence[Any]) -> Var:
         if isinstance(x, Var):
             return x
-        beside = [o.dtype for o in operands if isinstance(o, Var)]
-        if not beside:
+        like: DType | None = None
+        for o in operands:
+            if isinstance(o, Var) and (like is None or like.kind == "bool"):
+                d = o.dtype
+                like = d if like is None or d.kind != "bool" else like
+        if like is None:
             raise TypeError(f"an op needs at least one value, got {operands!r}")
-        like = next((d for d in beside if d.kind != "bool"), beside[0])
         if isinstance(x, float) and not like.is_float:
             like = f32
         elif like.kind == "bool" and not isinstance(x, bool):
@@ -236,11 +236,12 @@ class GraphBuilder(Builder):
 
     def scalar(self, value: Number, like: DType) -> Var:
         value = coerce(value, like)
-        key = (like.name, value if value == value and value != 0 else repr(value))
+        key = (like, value if value == value and value != 0 else repr(value))
         found = self._scalars.get(key)
         if found is None:
             loc, no_grad, self.loc, self.no_grad = self.loc, self.no_grad, None, False
-            found = self._scalars[key] = super().scalar(value, like)
+            op = REGISTRY[self.dialect + ".constant"]
+            found = self._scalars[key] = Var(self, self.run(op, (), {"value": value, "dtype": like}))
             self.loc, self.no_grad = loc, no_grad
         return found
 

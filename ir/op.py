@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 ELEMENTWISE, REDUCTION, VIEW, CONTRACTION = "elementwise", "reduction", "view", "contraction"
@@ -93,9 +94,14 @@ class Op:
     """"commutative", "detach" (no cotangent passes), "dup" (cheap to recompute), "state:<name>" (allowed only there),
     "promotes" (operands are brought to a common dtype), "keeps:<operand>" (except this one; see promote.py)."""
 
-    @property
+    @cached_property
     def short(self) -> str:
         return self.name.split(".", 1)[1]
+
+    @cached_property
+    def operand_names(self) -> tuple[str, ...]:
+        """The names of the operands, without `*`."""
+        return tuple(o.rstrip("*") for o in self.operands)
 
     @property
     def variadic(self) -> bool:
@@ -103,7 +109,8 @@ class Op:
 
     def operand_name(self, i: int) -> str:
         """The name of operand `i` (without `*`)."""
-        return self.operands[min(i, len(self.operands) - 1)].rstrip("*")
+        names = self.operand_names
+        return names[i] if i < len(names) else names[-1]
 
     def __reduce__(self) -> Any:
         return (lookup, (self.name,))

@@ -94,7 +94,7 @@ def pullback(
             args[p] = tuple(operands[where:])
         else:
             args[p] = tuple(types[where:])
-    if all(c is None for c in cts):
+    if not any([c is not None for c in cts]):
         return None
     if args.get("ct", cts[0]) is None and len(op.results) == 1:
         return None

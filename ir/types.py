@@ -221,7 +221,10 @@ Type: TypeAlias = TensorType | TileType | BufferType
 def promote(*types: TensorType) -> DType:
     """torch's result dtype of operands: tensors with dimensions decide, zero-dimensional ones only by their kind."""
     first = types[0].dtype
-    if all(t.dtype is first for t in types):
+    for t in types:
+        if t.dtype is not first:
+            break
+    else:
         return first
     order = ("bool", "int", "float")
     best: dict[bool, DType] = {}

@@ -12,14 +12,15 @@ from .remarks import Remark
 
 def frozen(attr: Attr) -> Any:
     """A hashable key of an attribute that tells 1, 1.0, True and -0.0 apart."""
-    if isinstance(attr, tuple) and type(attr) is tuple:
+    kind = type(attr)
+    if kind is float:
+        return ("float", attr if attr and attr == attr else attr.hex())
+    if kind is int or kind is bool:
+        return (kind.__name__, attr)
+    if kind is tuple:
         return tuple([frozen(a) for a in attr])
-    if isinstance(attr, dict):
-        return tuple([(k, frozen(v)) for k, v in sorted(attr.items())])
-    if isinstance(attr, (bool, int)):
-        return (type(attr).__name__, attr)
-    if isinstance(attr, float):
-        return ("float", attr.hex())
+    if kind is dict:
+        return tuple([(k, frozen(attr[k])) for k in sorted(attr)])
     return attr
 
 
@@ -27,18 +28,17 @@ def cse(module: Module, remarks: list[Remark]) -> Module:
     """Merges equal pure nodes; the first one stays, with its location and name. State unchanged."""
     r = Rewriter(module.main)
     seen: dict[Any, tuple[int, ...]] = {}
-    m = r.map
     for node in module.main.nodes:
-        operands = tuple([m[o] for o in node.operands])
         if node.regions:
             r.copy(node)
             continue
-        key_operands = tuple(sorted(operands)) if "commutative" in node.op.traits else operands
+        operands = r.operands(node)
+        if "commutative" in node.op.traits:
+            operands = tuple(sorted(operands))
         attrs = node.attrs
-        key = (node.op.name, key_operands, frozen(attrs) if attrs else None, node.no_grad)
-        found = seen.get(key)
-        if found is None:
-            seen[key] = r.copy(node)
+        found = seen.setdefault((node.op, operands, frozen(attrs) if attrs else None, node.no_grad), node.results)
+        if found is node.results:
+            r.copy(node)
         else:
             r.replace(node, found)
     return module.with_main(r.finish())

@@ -6,10 +6,11 @@ its result's compute dtype, and `detach` is gone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gradc.ir.build import GraphBuilder, Var
-from gradc.ir.graph import Graph, Loc, Module
+from gradc.ir.graph import Graph, Loc, Module, Node
 from gradc.ir.op import ELEMENTWISE, REDUCTION, REGISTRY, Op
 from gradc.ir.promote import operand_dtypes
 from gradc.ir.rewrite import Rewriter
@@ -76,6 +77,15 @@ class PrimitiveBuilder(GraphBuilder):
         return self._cast(out, result.dtype)
 
 
+def _alike(types: Sequence[Any], node: Node) -> bool:
+    """Whether the operands have the result's dtype, and it is one that is computed in."""
+    result = types[node.results[0]].dtype
+    for o in node.operands:
+        if types[o].dtype is not result:
+            return False
+    return not result.is_half
+
+
 def decompose(module: Module, remarks: list[Remark]) -> Module:
     """joint -> decomposed. Flags of checks become outputs with role "check"."""
     r = Rewriter(module.main)
@@ -85,10 +95,7 @@ def decompose(module: Module, remarks: list[Remark]) -> Module:
     for node in graph.nodes:
         op = node.op
         if op.decompose is None and op.check is None and "detach" not in op.traits:
-            first: Any = types[node.results[0]].dtype if node.results else None
-            if not (op.kind == ELEMENTWISE or op.kind == REDUCTION) or (
-                first.bits != 16 and all(types[o].dtype is first for o in node.operands)
-            ):
+            if not (op.kind == ELEMENTWISE or op.kind == REDUCTION) or _alike(types, node):
                 r.copy(node)
                 continue
         r.at(node)

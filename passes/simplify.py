@@ -33,13 +33,23 @@ class Context:
         self._seen = 0
 
     def definition(self, v: int) -> Node | None:
+        found = self._defs.get(v)
         nodes = self.b.graph.nodes
-        while self._seen < len(nodes):
-            node = nodes[self._seen]
-            for r in node.results:
-                self._defs[r] = node
-            self._seen += 1
+        if found is not None or self._seen == len(nodes):
+            return found
+        for i in range(self._seen, len(nodes)):
+            for r in nodes[i].results:
+                self._defs[r] = nodes[i]
+        self._seen = len(nodes)
         return self._defs.get(v)
+
+    def noticed(self, operands: tuple[int, ...]) -> bool:
+        """Whether some operand is defined by an op that the rules of arithmetic look for."""
+        for o in operands:
+            node = self.definition(o)
+            if node is not None and node.op.name in NOTICED:
+                return True
+        return False
 
     def defined_by(self, v: int, op: str) -> Node | None:
         node = self.definition(v)
@@ -186,11 +196,18 @@ def _sum(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> 
     return full
 
 
-RULES: dict[str, tuple[Rule, ...]] = {
+ARITHMETIC: dict[str, tuple[Rule, ...]] = {
     "grad.mul": (_neutral(0, 1), _neutral(1, 1)),
     "grad.div": (_neutral(1, 1),),
     "grad.sub": (_neutral(1, 0),),
     "grad.neg": (_double,),
+}
+"""Rules of elementwise ops, beside those that all have: folding of constants, dropping of broadcasts."""
+
+NOTICED = frozenset({"grad.constant", "grad.broadcast", "grad.reshape", "grad.neg"})
+"""What one operand at least must be defined by for one of these rules to apply."""
+
+RULES: dict[str, tuple[Rule, ...]] = {
     "grad.convert": (_convert,),
     "grad.reshape": (_same_shape, _uniform, _through_view),
     "grad.broadcast": (_same_shape, _through_view),
@@ -219,8 +236,10 @@ def _unbroadcast(c: Context, node: Node, operands: tuple[int, ...], out: TensorT
     implies."""
     result = list(operands)
     for i, o in enumerate(operands):
-        inner = c.defined_by(o, "grad.broadcast") or c.defined_by(o, "grad.reshape")
-        if inner is None or (inner.op.name == "grad.reshape" and c.type(inner.operands[0]).shape):
+        inner = c.definition(o)
+        if inner is None or inner.op.name not in ("grad.broadcast", "grad.reshape"):
+            continue
+        if inner.op.name == "grad.reshape" and c.type(inner.operands[0]).shape:
             continue
         source = inner.operands[0]
         others = [c.type(x).shape for j, x in enumerate(result) if j != i]
@@ -235,12 +254,14 @@ def simplify(module: Module, remarks: list[Remark]) -> Module:
     r = Rewriter(graph)
     c = Context(r.b, graph)
     for node in graph.nodes:
-        rules = RULES.get(node.op.name, ())
         elementwise = node.op.kind == ELEMENTWISE
-        if (not rules and not elementwise) or node.regions or len(node.results) != 1:
-            r.copy(node)
-            continue
+        rules = RULES.get(node.op.name)
         operands = r.operands(node)
+        if rules is None:
+            if not elementwise or not c.noticed(operands):
+                r.copy(node)
+                continue
+            rules = ARITHMETIC.get(node.op.name, ())
         out: Any = graph.types[node.results[0]]
         r.at(node)
         if elementwise:
@@ -250,7 +271,7 @@ def simplify(module: Module, remarks: list[Remark]) -> Module:
             found = rule(c, node, operands, out)
             if found is not None:
                 break
-        if found is None and elementwise and operands != r.operands(node):
+        if found is None and operands != r.operands(node):
             found = r.b.run(node.op, operands, node.attrs)
         if found is None:
             r.copy(node)
@@ -259,4 +280,4 @@ def simplify(module: Module, remarks: list[Remark]) -> Module:
     return module.with_main(r.finish(), "simplified")
 
 
-__all__ = ["RULES", "simplify"]
+__all__ = ["simplify"]

@@ -41,7 +41,8 @@ def same_as_promoted(
 
     def infer(*types: TensorType, **attrs: Any) -> TensorType:
         first = types[0]
-        d = first.dtype if all(t is first for t in types) else promote(*types)
+        same = types.count(first) == len(types)
+        d = first.dtype if same else promote(*types)
         if by:
             d = beside_number(d, attrs.get(by))
         if d.kind == "bool" and no_bool is not None:
@@ -52,7 +53,7 @@ def same_as_promoted(
             d = f32
         if out is not None:
             d = out
-        if d is first.dtype and all(t is first for t in types):
+        if same and d is first.dtype:
             return first
         return tensor(broadcast_types(*types), d)
 
