@@ -215,8 +215,10 @@ def _signature(leaves: Sequence[Any]) -> Hashable:
         if isinstance(x, Tensor):
             array = x._array
             layout = True if array.flags.c_contiguous else array.strides
-            shared = roots.setdefault(x._storage.pointer, len(roots))
-            out.append((x._type, layout, address(array) % 16 == 0, shared, x.requires_grad, x._grad is None))
+            start = address(array)
+            root = start if x._storage.root is array else x._storage.pointer
+            shared = roots.setdefault(root, len(roots))
+            out.append((x._type, layout, start % 16 == 0, shared, x.requires_grad, x._grad is None))
         elif isinstance(x, PLAIN):
             out.append((type(x), repr(x)))
         else:

@@ -14,6 +14,7 @@ from gradc.ir.errors import GradTypeError, UnsupportedError
 from .tensor import Tensor
 
 GRADC, NUMPY, TORCH = "gradc", "numpy", "torch"
+ARRAYS = (Tensor, np.ndarray, np.generic)
 
 
 def is_torch(x: Any) -> bool:
@@ -23,7 +24,7 @@ def is_torch(x: Any) -> bool:
 
 def is_array(x: Any) -> bool:
     """Whether `x` is an array of some library (and not a Python number or an object of another sort)."""
-    return isinstance(x, Tensor | np.ndarray | np.generic) or is_torch(x) or hasattr(x, "__dlpack__")
+    return isinstance(x, ARRAYS) or is_torch(x) or hasattr(x, "__dlpack__")
 
 
 def kind_of(leaves: Iterable[Any]) -> str:
@@ -41,7 +42,7 @@ def to_tensor(x: Any) -> Tensor:
     """An array of any library as a tensor on the same memory where that is possible."""
     if isinstance(x, Tensor):
         return x
-    if isinstance(x, np.ndarray | np.generic):
+    if isinstance(x, ARRAYS):
         return _of(np.asarray(x))
     if is_torch(x):
         return _of(_torch_array(x))

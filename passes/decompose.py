@@ -94,10 +94,10 @@ def decompose(module: Module, remarks: list[Remark]) -> Module:
     types: Any = graph.types
     for node in graph.nodes:
         op = node.op
-        if op.decompose is None and op.check is None and "detach" not in op.traits:
-            if not (op.kind == ELEMENTWISE or op.kind == REDUCTION) or _alike(types, node):
-                r.copy(node)
-                continue
+        primitive = op.decompose is None and op.check is None and "detach" not in op.traits
+        if primitive and (not (op.kind == ELEMENTWISE or op.kind == REDUCTION) or _alike(types, node)):
+            r.copy(node)
+            continue
         r.at(node)
         out = b.run(op, r.operands(node), node.attrs)
         r.replace(node, out if isinstance(out, tuple) else (out,))

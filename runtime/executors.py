@@ -40,6 +40,18 @@ class Step:
     kernel: Graph
     pointers: tuple[Pointer, ...]
 
+    def shared(self) -> list[bool]:
+        """For each buffer whether it shares memory with another one, and one of the two is written. What the caller
+        gives is never written, and all other buffers are memory of their own."""
+        kinds = [self.kernel.types[v] for v in self.kernel.inputs]
+        spans = [(p.buffer, p.offset, p.offset + t.nbytes) for p, t in zip(self.pointers, kinds, strict=True)]  # type: ignore[union-attr]
+        out = [False] * len(spans)
+        for w in range(len(self.node.operands), len(spans)):
+            for k, (buffer, start, end) in enumerate(spans):
+                if k != w and buffer == spans[w][0] and start < spans[w][2] and spans[w][1] < end:
+                    out[k] = out[w] = True
+        return out
+
 
 class Plan:
     """A planned module laid out over buffers."""
@@ -68,6 +80,8 @@ class Plan:
             pointers = tuple(at[v] for v in (*node.operands, *node.results))
             self.steps.append(Step(node, module.graphs[node.attrs["kernel"]], pointers))
         self.outputs = [at[v].buffer for v in main.outputs]
+        given = {0, *self.inputs, *self.constants}
+        self.made = [(i, t) for i, t in enumerate(self.types) if t is not None and i not in given]
 
     def _buffer(self, main: Graph, v: int) -> Pointer:
         t = main.types[v]
@@ -77,16 +91,16 @@ class Plan:
 
     def buffers(self, arrays: Sequence[Array]) -> list[Array]:
         """The buffers of one run: the arena and the results are new memory."""
-        given = dict(zip(self.inputs, arrays, strict=True))
-        out: list[Array] = [aligned(self.arena_bytes)]
-        for i, t in enumerate(self.types[1:], start=1):
+        out: list[Any] = [None] * len(self.types)
+        for i, a in zip(self.inputs, arrays, strict=True):
+            t = self.types[i]
             assert t is not None
-            if i in given:
-                out.append(np.ascontiguousarray(given[i]).reshape(t.shape))
-            elif i in self.constants:
-                out.append(self.constants[i])
-            else:
-                out.append(aligned(t.nbytes).view(t.dtype.numpy).reshape(t.shape))
+            out[i] = a if a.flags.c_contiguous and a.shape == t.shape else np.ascontiguousarray(a).reshape(t.shape)
+        for i, a in self.constants.items():
+            out[i] = a
+        out[0] = aligned(self.arena_bytes)
+        for i, t in self.made:
+            out[i] = np.ndarray(t.shape, t.dtype.numpy, aligned(t.nbytes))
         return out
 
     def results(self, buffers: Sequence[Array]) -> list[Array]:
@@ -96,7 +110,7 @@ class Plan:
 def aligned(nbytes: int) -> Array:
     """New bytes at an address that is a multiple of ALIGN."""
     raw = np.empty(nbytes + ALIGN, np.uint8)
-    start = -raw.ctypes.data % ALIGN
+    start = -raw.__array_interface__["data"][0] % ALIGN
     return raw[start : start + nbytes]
 
 
@@ -107,23 +121,23 @@ def reference(module: Module) -> Runner:
 
 def tiled(module: Module) -> Runner:
     """The kernels as NumPy code, in the order of the GPU's programs."""
-    from .tiled import TiledKernel, tiled_kernel
+    from .tiled import Memory, TiledKernel, tiled_kernel
 
     plan = Plan(module)
     kernels: dict[str, TiledKernel] = {}
     for step in plan.steps:
         if step.kernel.name not in kernels:
             kernels[step.kernel.name] = tiled_kernel(step.kernel)
+    steps = [(kernels[step.kernel.name], step.pointers, step.shared()) for step in plan.steps]
 
     def run(arrays: Sequence[Array]) -> list[Array]:
         buffers = plan.buffers(arrays)
-        for step in plan.steps:
-            kernel = kernels[step.kernel.name]
+        for kernel, pointers, shared in steps:
             views = [
                 _view(buffers[p.buffer], p.offset, t.numel, t.dtype.numpy)
-                for p, t in zip(step.pointers, kernel.buffers, strict=True)
+                for p, t in zip(pointers, kernel.buffers, strict=True)
             ]
-            kernel.run(views)
+            kernel.launch(Memory(views, shared))
         return plan.results(buffers)
 
     return run

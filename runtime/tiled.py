@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from itertools import combinations, product
+from functools import cached_property, lru_cache
+from itertools import product
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,14 +29,12 @@ SQUARE = 512
 class Memory:
     """A kernel's buffers as printed code sees them: views at byte offsets, gathers and scatters at element numbers."""
 
-    def __init__(self, buffers: Sequence[Array]) -> None:
+    def __init__(self, buffers: Sequence[Array], shared: Sequence[bool]) -> None:
         self.flat = [b.reshape(-1) for b in buffers]
         self.raw = [b.view(np.uint8) if b.size else np.empty(0, np.uint8) for b in self.flat]
         self.dtypes = [b.dtype for b in buffers]
-        self.shared = [False] * len(buffers)
-        for i, j in combinations(range(len(buffers)), 2):
-            if np.may_share_memory(self.flat[i], self.flat[j]):
-                self.shared[i] = self.shared[j] = True
+        self.shared = shared
+        """Which buffers lie in memory that is written to as another buffer: what is read there is copied."""
         self.phase = 0
 
     def _view(self, k: int, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
@@ -93,8 +91,8 @@ class Memory:
 class CountingMemory(Memory):
     """Marks every element that is loaded (per phase) or stored; `reads` and `writes` are bytes by input number."""
 
-    def __init__(self, buffers: Sequence[Array]) -> None:
-        super().__init__(buffers)
+    def __init__(self, buffers: Sequence[Array], shared: Sequence[bool]) -> None:
+        super().__init__(buffers, shared)
         self.loaded: dict[tuple[int, int], Array] = {}
         self.stored: dict[int, Array] = {}
 
@@ -148,6 +146,8 @@ class TiledKernel:
 
     source: NumpySource
     buffers: tuple[BufferType, ...]
+    written: tuple[int, ...]
+    """The numbers of the buffers that it stores to."""
     function: Any = field(repr=False)
 
     def run(self, buffers: Sequence[Array], *, count: bool = False) -> Memory:
@@ -156,11 +156,23 @@ class TiledKernel:
             if b.size < t.numel or b.dtype != t.dtype.numpy or not b.flags.c_contiguous:
                 expected = f"expected a contiguous buffer of {t.numel} {t.dtype.name}"
                 raise ExecutorError(f"{self.source.name}: {expected}, got {b.size} {b.dtype}")
-        memory = CountingMemory(buffers) if count else Memory(buffers)
-        with np.errstate(all="ignore"):
-            for box in boxes(self.source):
-                self.function(memory, box)
+        shared = [False] * len(buffers)
+        for w in self.written:
+            for k, b in enumerate(buffers):
+                if k != w and np.may_share_memory(b, buffers[w]):
+                    shared[k] = shared[w] = True
+        memory = CountingMemory(buffers, shared) if count else Memory(buffers, shared)
+        self.launch(memory)
         return memory
+
+    def launch(self, memory: Memory) -> None:
+        with np.errstate(all="ignore"):
+            for box in self.boxes:
+                self.function(memory, box)
+
+    @cached_property
+    def boxes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        return tuple(boxes(self.source))
 
 
 def boxes(source: NumpySource) -> Iterator[tuple[tuple[int, ...], ...]]:
@@ -186,7 +198,8 @@ def tiled_kernel(kernel: Graph) -> TiledKernel:
     """Print and load a kernel."""
     source = numpy_source(kernel)
     buffers = tuple(t for t in (kernel.types[v] for v in kernel.inputs) if isinstance(t, BufferType))
-    return TiledKernel(source, buffers, _load(source.text, source.name))
+    written = tuple(i for i, attrs in enumerate(kernel.input_attrs) if attrs["mode"] == "out")
+    return TiledKernel(source, buffers, written, _load(source.text, source.name))
 
 
 @lru_cache(maxsize=1024)

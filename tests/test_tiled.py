@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import combinations
 
 import kernel_run
 import numpy as np
 import pytest
+from fuzz_graphs import grow
 from tile_kernels import CASES, Kernel
 
 from gradc.codegen.numpy_calls import erf, tree
@@ -18,7 +20,9 @@ from gradc.ir.ops.tile import erf_array
 from gradc.ir.tile import Group, resident, spread
 from gradc.ir.traffic import traffic
 from gradc.ir.types import f32
+from gradc.passes.pipeline import run_pipeline
 from gradc.runtime import tiled
+from gradc.runtime.executors import Plan
 from gradc.runtime.worker import Worker
 
 DATA_DEPENDENT = ("embedding", "pad_and_cut", "scatter_rows", "row_with_loss")
@@ -173,3 +177,23 @@ def test_big_kernels_are_not_slower_than_numpy_op_by_op(rng: np.random.Generator
     assert _best(lambda: fused.run([x, y, out])) < _best(lambda: x * (1 / (np.exp(-x) + 1)) + y)
     fused = tiled.tiled_kernel(_big_softmax(4096, 1024))
     assert _best(lambda: fused.run([x, out])) < 1.2 * _best(softmax)
+
+
+def test_the_plan_knows_which_buffers_of_a_launch_share_memory() -> None:
+    marked = 0
+    for seed in range(12):
+        p = grow(np.random.default_rng(seed), 24)
+        plan = Plan(run_pipeline(p.module, "inline,decompose,simplify,fuse,plan-memory").module)
+        buffers = plan.buffers(p.arrays)
+        for step in plan.steps:
+            kernel = tiled.tiled_kernel(step.kernel)
+            ends = [(buffers[at.buffer].reshape(-1).view(np.uint8), at.offset, t.nbytes)
+                    for at, t in zip(step.pointers, kernel.buffers, strict=True)]  # fmt: skip
+            views = [memory[start : start + n] for memory, start, n in ends]
+            seen = [False] * len(views)
+            for i, j in combinations(range(len(views)), 2):
+                if {i, j} & set(kernel.written) and np.shares_memory(views[i], views[j]):
+                    seen[i] = seen[j] = True
+            assert step.shared() == seen, (seed, step.kernel.name)
+            marked += sum(seen)
+    assert marked
