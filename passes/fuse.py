@@ -17,6 +17,7 @@ from .cluster import OP_LIMIT, Cluster, Labels
 from .edges import not_fused
 from .moving import Moving
 from .prepare import prepare
+from .recompute import recompute
 from .remarks import Remark
 from .repeat import OP_LIMIT as REPEAT_LIMIT
 from .repeat import REDUCTION_BYTES, REDUCTION_LANES, ROOT_LIMIT, SHORT, Repeated
@@ -175,6 +176,7 @@ def clustered(graph: Graph) -> Fuser:
     fuser = Fuser(graph)
     fuser.run()
     fuser.join_siblings()
+    recompute(fuser, fuser.pinned)
     return fuser
 
 

@@ -15,7 +15,8 @@ from .views import STRIDED, View, broadcast_to, identity
 
 class Reading:
     """A graph with what is known so far of its nodes: `view[value]`, `cluster_of[node]`, and `inline[node]` for those
-    that every reader repeats. `late` says that a repeated expression was given memory after all."""
+    that every reader repeats. `late` says that a repeated expression was given memory after all; `again` are nodes that
+    all clusters but their own repeat, once every node has its place (`settled`)."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -25,6 +26,8 @@ class Reading:
         self.cluster_of: dict[int, Cluster] = {}
         self.inline: dict[int, Repeated] = {}
         self.late = False
+        self.settled = False
+        self.again: set[int] = set()
         self.templates: dict[Any, Template] = {}
         self._aligned: dict[int, tuple[View, ...]] = {}
         self._reads: dict[int, list[tuple[int, View]]] = {}
@@ -75,7 +78,7 @@ class Reading:
         if i not in self.inline:
             return False
         home = self.cluster_of.get(i)
-        return home is None or (c is not None and home is not c and home.pos >= c.pos)
+        return home is None or (c is not None and home is not c and (home.pos >= c.pos or i in self.again))
 
     def leaves(self, view: View, c: Cluster | None = None) -> list[View] | None:
         """The views of memory (or of placed values) that reading this view comes down to; None if a repeated expression
@@ -120,17 +123,27 @@ class Reading:
         """(operand position, view over the node's domain of memory or a placed value), repeated expressions opened."""
         v = node.results[0]
         found = self._reads.get(v)
-        if found is None or (c is not None and self.late):
-            found = []
-            whole = self.whole(node)
-            for k, view in enumerate(self.aligned(node)):
-                opened = [view] if k in whole else self.leaves(view, c)
-                assert opened is not None
-                for leaf in opened:
-                    found.append((k, leaf))
+        if found is None or (c is not None and self.late and not self.settled):
+            found = self.opened(node, c)
+            assert found is not None
             if c is None:
                 self._reads[v] = found
         return found
+
+    def opened(self, node: Node, c: Cluster | None) -> list[tuple[int, View]] | None:
+        """What `reads` returns, looked at anew; None if a repeated expression cannot be evaluated here."""
+        found = []
+        whole = self.whole(node)
+        for k, view in enumerate(self.aligned(node)):
+            views = [view] if k in whole else self.leaves(view, c)
+            if views is None:
+                return None
+            found.extend([(k, leaf) for leaf in views])
+        return found
+
+    def note_reads(self, node: Node, reads: list[tuple[int, View]]) -> None:
+        """From here on, `reads` of this node are these."""
+        self._reads[node.results[0]] = reads
 
     def placed(self, root: int) -> Cluster | None:
         i = self.producer[root]
