@@ -80,7 +80,9 @@ class GenericReader(NodeReader):
     def generic_region(self, pending: Pending, kind: str) -> None:
         """`{` and the block's arguments."""
         t = self.t
-        home = Open(Graph("", kind), pending, True)
+        graph = Graph("", kind)
+        home = Open(graph, pending, True)
+        self.starts[id(graph)] = t.i
         t.expect("{")
         if t.items[t.i][0] == "^":
             t.next()

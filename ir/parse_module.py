@@ -48,7 +48,7 @@ class _Parser(GraphReader):
     def module(self) -> Module:
         t = self.t
         self.alias_lines()
-        head = t.items[t.i]
+        at, head = t.i, t.items[t.i]
         attrs: dict[str, Attr] = {}
         if head in ("gradc.module", "module", "builtin.module"):
             t.i += 1
@@ -79,10 +79,12 @@ class _Parser(GraphReader):
         if not t.at_end():
             raise t.expected("the end of the text")
         self.resolve()
-        return self.finished(attrs, bare=head in KINDS)
+        module = self.finished(attrs, at)
+        self.starts[id(module)] = at
+        return module
 
-    def finished(self, attrs: dict[str, Attr], bare: bool) -> Module:
-        """The module from its graphs and what its header said."""
+    def finished(self, attrs: dict[str, Attr], at: int) -> Module:
+        """The module from its graphs and what its header, which starts at a token, said."""
         if not self.graphs:
             raise self.t.error("expected at least one graph")
         attrs = {k.removeprefix("gradc."): v for k, v in attrs.items()}
@@ -91,11 +93,11 @@ class _Parser(GraphReader):
         version = attrs.pop("version", VERSION)
         more = attrs.pop("attrs", {})
         if version != VERSION or type(version) is not int:
-            raise self.t.error(f"this is version {version!r} of the format, known is {VERSION}", 0)
+            raise self.t.error(f"this is version {version!r} of the format, known is {VERSION}", at)
         if attrs:
-            raise self.t.error(f"a module has no attribute {sorted(attrs)[0]!r}; its own stand in attrs", 0)
+            raise self.t.error(f"a module has no attribute {sorted(attrs)[0]!r}; its own stand in attrs", at)
         if type(state) is not str or type(entry) is not str or type(more) is not dict:
-            raise self.t.error("a module's state and name are strings and its attrs a dictionary", 0)
+            raise self.t.error("a module's state and name are strings and its attrs a dictionary", at)
         return Module(state, self.graphs, entry, more)
 
     def alias_lines(self) -> None:

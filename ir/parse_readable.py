@@ -43,14 +43,16 @@ class GraphReader(GenericReader):
         lhs = self.results() if items[start][0] == "%" else []
         at = t.i
         token = items[at]
-        if token[0] == '"':
-            if token[1:-1] == RETURN and not lhs:
+        if token.strip('"') == RETURN and not lhs:
+            if (token != RETURN) != home.generic:
+                raise t.expected(f'"{RETURN}" in quotes' if home.generic else f"{RETURN} without quotes")
+            if home.generic:
                 self.generic_return(home)
             else:
-                self.generic_node(home, lhs, start)
+                self.readable_return(home)
             return
-        if token == RETURN and not lhs:
-            self.readable_return(home)
+        if token[0] == '"':
+            self.generic_node(home, lhs, start)
             return
         if not (token[0].isalpha() or token[0] == "_"):
             raise t.expected("an op" if lhs else "an op or a return")

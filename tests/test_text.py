@@ -196,6 +196,8 @@ BROKEN = [
     ('grad.func @f() attributes {a = "open} {', "1:32", "expected a string closed on its line"),
     ('grad.func @f() attributes {a = dense<"0x00"> : tensor<4xf32>} {', "1:38", "takes 16 bytes"),
     ("grad.func @f() attributes {a = dense<1.0> : tensor<999999999999xf32>} {", "1:32", "takes more than"),
+    ('grad.func @f() { "gradc.return"() : () -> () }', "1:18", "expected gradc.return without quotes"),
+    ('"grad.func"() ({ gradc.return }) : () -> ()', "1:18", "expected \"gradc.return\" in quotes, got 'gradc.return'"),
     ("module { } x", "1:12", "expected the end of the text, got 'x'"),
     ("", "1:1", "expected at least one graph"),
     ("\ngradc.module @a attributes {version = 2 : i64} { grad.func @a() { gradc.return } }", "2:1", "version 2"),
@@ -255,6 +257,23 @@ def test_a_stated_type_that_is_not_the_rule_is_an_error_with_the_line() -> None:
     ) as e:
         parse(text)
     assert (e.value.law, e.value.line) == (6, 2)
+
+
+def test_a_broken_law_of_a_module_or_region_has_a_line() -> None:
+    with pytest.raises(VerifyError, match=r"law 11: module: no graph is named 'g', the entry\n  at line 2") as e:
+        parse("// a comment\ngradc.module @g { grad.func @f() { gradc.return } }")
+    assert (e.value.law, e.value.line) == (11, 2)
+    called = """"grad.func"() ({
+    ^bb0(%x: tensor<4xf32>):
+      %0 = "grad.call"(%x) ({
+      ^bb1(%y: tensor<4xi64>):
+        "gradc.return"(%y) : (tensor<4xi64>) -> ()
+      }) {regions = [{arg_attrs = [{requires_grad = true}], res_attrs = [{}]}]} : (tensor<4xf32>) -> tensor<4xi64>
+      "gradc.return"() : () -> ()
+    }) {sym_name = "f"} : () -> ()"""
+    with pytest.raises(VerifyError, match=r"^law \d+: ") as e:
+        parse(called)
+    assert e.value.line == 3
 
 
 def test_attributes_nest_as_deep_as_the_law_allows_in_both_forms() -> None:

@@ -90,9 +90,15 @@ WORDS = [
 
 def answered(text: str) -> None:
     """Parse; what comes back prints and parses again."""
+    place: tuple[int, ...] | None = None
     try:
         m = parse(text)
-    except (ParseError, VerifyError):
+    except ParseError as e:
+        place = (e.line, e.column)
+    except VerifyError as e:
+        place = (e.line, e.law)
+    if place is not None:
+        assert all(n > 0 for n in place), place
         return
     for generic in (False, True):
         out = m.to_text(generic=generic)
@@ -130,6 +136,20 @@ def test_shuffled_pieces_get_an_answer(text: str, moves: list[tuple[float, float
         i, j = int(a * len(text)), int(b * len(text))
         text = text[:j] + text[i : i + n] + text[j:]
     answered(text)
+
+
+@PROFILE
+@given(
+    st.sampled_from(TEXTS),
+    st.lists(st.tuples(st.floats(0, 1), st.sampled_from(TEXTS), st.floats(0, 1)), min_size=1, max_size=3),
+)
+def test_lines_of_other_texts_get_an_answer(text: str, moves: list[tuple[float, str, float]]) -> None:
+    """Lines of the readable form in the generic one, too, and of kernels in functions."""
+    lines = text.splitlines()
+    for at, other, place in moves:
+        source = other.splitlines()
+        lines[int(at * (len(lines) - 1))] = source[int(place * (len(source) - 1))]
+    answered("\n".join(lines))
 
 
 @PROFILE
