@@ -3,7 +3,7 @@ their `.grad`. The trace has them as outputs; after the run they are put where t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,14 +39,16 @@ class Grad(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """All that one trace leaves behind. `first` is the number of results before those of effects."""
+    """All that one trace leaves behind. `first` is the number of results before those of effects; `actions` are done
+    after all else."""
 
     writes: tuple[Write, ...]
     grads: tuple[Grad, ...]
     first: int
+    actions: tuple[Callable[[], None], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.writes or self.grads)
+        return bool(self.writes or self.grads or self.actions)
 
     def check(self, inputs: Sequence[Tensor], given: Sequence[Any]) -> None:
         """Refuse, before anything runs, writes to memory that other inputs share or that is not there to be written.
@@ -120,6 +122,8 @@ class Effects(NamedTuple):
                 add_into(target._grad, grad)
             else:
                 target._grad = grad
+        for action in self.actions:
+            action()
 
 
 def effects_of(trace: Trace, results: int) -> Effects:
@@ -135,7 +139,7 @@ def effects_of(trace: Trace, results: int) -> Effects:
         if of < 0:
             of = graph.inputs.index(trace.origin(t))
         grads.append(Grad(of, None if now is None else _leaf_grad(trace, now, of), False))
-    return Effects(tuple(writes), tuple(grads), results)
+    return Effects(tuple(writes), tuple(grads), results, tuple(trace.actions))
 
 
 def write_outputs(trace: Trace) -> list[Write]:

@@ -13,7 +13,7 @@ from typing import Any
 from gradc.ir.errors import TraceError
 
 from .changing import BYTES
-from .checks import Check, Reader
+from .checks import MISSING, Check, Reader
 from .reach import Found, Reach
 from .tensor import Tensor
 
@@ -43,6 +43,14 @@ class Guards(Reach):
                 hint="pass it as an argument, or let the function name the variable or attribute that holds it",
             )
         return self.readers[id(t)][1]
+
+    def expect(self, path: str, read: Reader) -> None:
+        """Guard that `read` gives what it gives now."""
+        self._check(path, read)
+
+    def once(self, path: str) -> None:
+        """Say that `path` changes by the call that is being traced."""
+        self.checks.append(Check(path, lambda: MISSING, None, False))
 
     def follow_grad(self, t: Tensor) -> None:
         """Guard that the `.grad` of a captured tensor is there, or is not, and read it anew at each call."""

@@ -63,6 +63,13 @@ class Trace:
         """The arguments, in order."""
         self.freed: set[int] = set()
         """Values that a backward pass has gone through that does not retain the graph."""
+        self.actions: list[Callable[[], None]] = []
+        """What is done after each call (`afterwards`)."""
+        self.changed: set[int] = set()
+        self.undo: list[Callable[[], Any]] = []
+        """What is done if tracing fails."""
+        self.memo: dict[Any, Any] = {}
+        """What others keep of this trace."""
         self.ended = False
         self.writes = Writes(self)
         self.grads = LeafGrads(self)
@@ -121,6 +128,11 @@ class Trace:
                 t._traced[0].refuse_leak()
             key = id(t)
             type_, grad = type_of_tensor(t), bool(t.requires_grad)
+        if id(t) in self.root.changed:
+            raise TraceError(
+                "a count that an optimiser's step changes is read after the step, in the same compiled function",
+                loc=self.loc(),
+            )
         v = self._captures.get(key)
         return self._hide(t, key, type_, grad) if v is None else v
 
@@ -145,14 +157,29 @@ class Trace:
             offset = self.constant(np.zeros((), np.int64))
             made: Tensor = self.apply(op, (seed, offset), {"shape": shape, "dtype": d, **params})
             return made
-        if self.outer is not None:
-            return self.tensor(self.value(self.outer.random(kind, shape, d, **params)))
-
         def read() -> Tensor:
             return constants.drawn(kind, shape, d, params)
 
-        t = Tensor._of(np.zeros(shape, d.numpy), tensor(shape, d))
-        return self.tensor(self._hide(t, id(t), t._type, False, read))
+        return self.fresh(Tensor._of(np.zeros(shape, d.numpy), tensor(shape, d)), read)
+
+    def fresh(self, like: Tensor, read: Callable[[], Tensor]) -> Tensor:
+        """A hidden input that `read` makes anew for each call, of the type of `like`."""
+        if self.outer is not None:
+            return self.tensor(self.value(self.outer.fresh(like, read)))
+        return self.tensor(self._hide(like, id(like), like._type, False, read))
+
+    def afterwards(self, t: Tensor, action: Callable[[], None]) -> None:
+        """After each call, run `action`, which changes `t`: the function itself cannot read it any more."""
+        self.root.actions.append(action)
+        self.root.changed.add(id(t))
+
+    @property
+    def root(self) -> Trace:
+        """The outermost trace."""
+        trace = self
+        while trace.outer is not None:
+            trace = trace.outer
+        return trace
 
     def name_input(self, v: int, name: str) -> None:
         """Give a hidden input the name under which the user's code reads it."""
@@ -252,7 +279,11 @@ class Trace:
         with tracing(self):
             try:
                 return fn(*args, **kwargs)
-            except GradcError as e:
+            except BaseException as e:
+                for action in reversed(self.undo):
+                    action()
+                if not isinstance(e, GradcError):
+                    raise
                 if e.loc is not None:
                     raise
                 place = self.locator.of_traceback(e.__traceback__)

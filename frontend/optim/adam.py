@@ -7,6 +7,7 @@ from typing import Any
 
 from ..creation import zeros, zeros_like
 from .optimizer import Single, check, check_rate, refuse
+from .steps import Steps
 
 
 class Adam(Single):
@@ -50,20 +51,15 @@ class Adam(Single):
         }
         super().__init__(params, defaults)
 
-    def _update(self, p: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        if not state:
-            state["step"] = zeros((), dtype="float32")
-            state["exp_avg"], state["exp_avg_sq"] = zeros_like(p), zeros_like(p)
-            if group["amsgrad"]:
-                state["max_exp_avg_sq"] = zeros_like(p)
-        lr, (beta1, beta2), decay = float(group["lr"]), group["betas"], group["weight_decay"]
+    def _update(self, p: Any, grad: Any, state: dict[str, Any], group: dict[str, Any], steps: Steps) -> None:
+        steps.begin(p, state, lambda: _fresh(p, group["amsgrad"]))
+        (beta1, beta2), decay = group["betas"], group["weight_decay"]
         if group["maximize"]:
             grad = -grad
-        state["step"] += 1
-        step = float(state["step"])
+        number = steps.next(p, state, group)
         if decay != 0:
             if group["decoupled_weight_decay"]:
-                p.mul_(1 - lr * decay)
+                p.mul_(number("kept", lambda lr, step: 1 - lr * decay))
             else:
                 grad = grad.add(p, alpha=decay)
         mean, square = state["exp_avg"], state["exp_avg_sq"]
@@ -71,8 +67,14 @@ class Adam(Single):
         square.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
         if group["amsgrad"]:
             square = state["max_exp_avg_sq"].copy_(state["max_exp_avg_sq"].maximum(square))
-        scale = (square.sqrt() / (1 - beta2**step) ** 0.5).add_(group["eps"])
-        p.addcdiv_(mean, scale, value=-lr / (1 - beta1**step))
+        scale = (square.sqrt() / number("root", lambda lr, step: (1 - beta2**step) ** 0.5)).add_(group["eps"])
+        steps.add_quotient(p, mean, scale, number("size", lambda lr, step: -lr / (1 - beta1**step)))
+
+
+def _fresh(p: Any, amsgrad: bool) -> dict[str, Any]:
+    """What is remembered of a parameter before its first step."""
+    state = {"step": zeros((), dtype="float32"), "exp_avg": zeros_like(p), "exp_avg_sq": zeros_like(p)}
+    return {**state, "max_exp_avg_sq": zeros_like(p)} if amsgrad else state
 
 
 class AdamW(Adam):

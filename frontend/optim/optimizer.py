@@ -11,9 +11,12 @@ from typing import Any
 from gradc.ir.errors import GradTypeError, GradValueError, UnsupportedError
 
 from ..autograd.grad_mode import enable_grad, no_grad
+from ..dispatch import current_trace
 from ..nn.module import zero_grad
 from ..nn.typename import typename
 from ..tensor import Tensor
+from .steps import Steps
+from .traced import traced_steps
 
 
 class _Required:
@@ -86,6 +89,9 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters."""
+        trace = current_trace()
+        if trace is not None:
+            traced_steps(trace, self)
         for group in self.param_groups:
             for p in group["params"]:
                 zero_grad(p, set_to_none)
@@ -144,15 +150,21 @@ class Single(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        trace = current_trace()
+        steps = Steps() if trace is None else traced_steps(trace, self)
         with no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
-                    if p.grad is not None:
-                        self._update(p, p.grad, self.state[p], group)
+                    grad = p.grad
+                    if grad is not None:
+                        state = self.state[p]
+                        self._update(p, grad, state, group, steps)
+                        if not state:
+                            del self.state[p]
         return loss
 
-    def _update(self, p: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Change one parameter in place."""
+    def _update(self, p: Any, grad: Any, state: dict[str, Any], group: dict[str, Any], steps: Steps) -> None:
+        """Change one parameter in place; numbers that differ from step to step come from `steps`."""
         raise UnsupportedError(f"{type(self).__name__} says nowhere how it changes a parameter")
 
     def __getstate__(self) -> dict[str, Any]:

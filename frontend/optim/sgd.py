@@ -7,7 +7,9 @@ from typing import Any
 
 from gradc.ir.errors import GradValueError
 
+from ..creation import zeros_like
 from .optimizer import Single, check, check_rate, refuse
+from .steps import Steps
 
 
 class SGD(Single):
@@ -47,17 +49,18 @@ class SGD(Single):
         }
         super().__init__(params, defaults)
 
-    def _update(self, p: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def _update(self, p: Any, grad: Any, state: dict[str, Any], group: dict[str, Any], steps: Steps) -> None:
         momentum = group["momentum"]
         if group["maximize"]:
             grad = -grad
         if group["weight_decay"] != 0:
             grad = grad.add(p, alpha=group["weight_decay"])
         if momentum != 0:
-            kept = state.get("momentum_buffer")
-            if kept is None:
-                kept = state["momentum_buffer"] = grad.detach().clone()
-            else:
+            started = steps.begin(p, state, lambda: {"momentum_buffer": zeros_like(p)})
+            kept = state["momentum_buffer"]
+            if started:
                 kept.mul_(momentum).add_(grad, alpha=1 - group["dampening"])
+            else:
+                kept.copy_(grad)
             grad = grad.add(kept, alpha=momentum) if group["nesterov"] else kept
-        p.add_(grad, alpha=-float(group["lr"]))
+        steps.add(p, grad, steps.next(p, state, group)("rate", lambda lr, step: -lr))
