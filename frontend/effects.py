@@ -139,7 +139,7 @@ def effects_of(trace: Trace, results: int) -> Effects:
         if of < 0:
             of = graph.inputs.index(trace.origin(t))
         grads.append(Grad(of, None if now is None else _leaf_grad(trace, now, of), False))
-    return Effects(tuple(writes), tuple(grads), results, tuple(trace.actions))
+    return Effects(tuple(writes), tuple(grads), results, tuple(trace.outside.actions) if trace.outer is None else ())
 
 
 def write_outputs(trace: Trace) -> list[Write]:

@@ -25,6 +25,7 @@ from .functionalize import Writes
 from .guards import Guards
 from .leaf_grads import LeafGrads
 from .locate import Locator, Place
+from .outside import Outside
 from .tensor import Tensor
 
 LIMIT = 1_000_000
@@ -63,13 +64,7 @@ class Trace:
         """The arguments, in order."""
         self.freed: set[int] = set()
         """Values that a backward pass has gone through that does not retain the graph."""
-        self.actions: list[Callable[[], None]] = []
-        """What is done after each call (`afterwards`)."""
-        self.changed: set[int] = set()
-        self.undo: list[Callable[[], Any]] = []
-        """What is done if tracing fails."""
-        self.memo: dict[Any, Any] = {}
-        """What others keep of this trace."""
+        self.outside: Outside = outer.outside if outer is not None else Outside()
         self.ended = False
         self.writes = Writes(self)
         self.grads = LeafGrads(self)
@@ -128,7 +123,7 @@ class Trace:
                 t._traced[0].refuse_leak()
             key = id(t)
             type_, grad = type_of_tensor(t), bool(t.requires_grad)
-        if id(t) in self.root.changed:
+        if self.outside.changes(t):
             raise TraceError(
                 "a count that an optimiser's step changes is read after the step, in the same compiled function",
                 loc=self.loc(),
@@ -167,19 +162,6 @@ class Trace:
         if self.outer is not None:
             return self.tensor(self.value(self.outer.fresh(like, read)))
         return self.tensor(self._hide(like, id(like), like._type, False, read))
-
-    def afterwards(self, t: Tensor, action: Callable[[], None]) -> None:
-        """After each call, run `action`, which changes `t`: the function itself cannot read it any more."""
-        self.root.actions.append(action)
-        self.root.changed.add(id(t))
-
-    @property
-    def root(self) -> Trace:
-        """The outermost trace."""
-        trace = self
-        while trace.outer is not None:
-            trace = trace.outer
-        return trace
 
     def name_input(self, v: int, name: str) -> None:
         """Give a hidden input the name under which the user's code reads it."""
@@ -280,8 +262,7 @@ class Trace:
             try:
                 return fn(*args, **kwargs)
             except BaseException as e:
-                for action in reversed(self.undo):
-                    action()
+                self.outside.failed()
                 if not isinstance(e, GradcError):
                     raise
                 if e.loc is not None:

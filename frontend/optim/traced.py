@@ -29,7 +29,7 @@ class TracedSteps(Steps):
         self.trace, self.optimizer, self.name = trace, optimizer, type(optimizer).__name__
         self._numbers: dict[Any, Any] = {}
         self._first: dict[int, dict[str, Any]] = {}
-        self._taken: dict[int, int] = trace.root.memo.setdefault(("steps", id(optimizer)), {})
+        self._taken: dict[int, int] = trace.outside.memo.setdefault(("steps", id(optimizer)), {})
         for i, group in enumerate(optimizer.param_groups):
             path, params = f"{self.name}.param_groups[{i}]", group["params"]
             self._expect(path, lambda i=i: id(optimizer.param_groups[i]))
@@ -54,7 +54,7 @@ class TracedSteps(Steps):
             for key, value in make().items():
                 if key not in had:
                     state[key] = value
-                    self.trace.root.undo.append(lambda key=key: state.pop(key))
+                    self.trace.outside.undo.append(lambda key=key: state.pop(key))
         optimizer = self.optimizer
         self._expect(f"{self.name}.state", lambda: id(optimizer.state.get(p)))
         for key, value in state.items():
@@ -70,7 +70,7 @@ class TracedSteps(Steps):
         n = self._taken[id(state)] = self._taken.get(id(state), 0) + 1
         first, behind = self._first.setdefault(id(group), state), 0.0
         if "step" in state:
-            self.trace.afterwards(state["step"], lambda: state["step"].add_(1))
+            self.trace.outside.afterwards(state["step"], lambda: state["step"].add_(1))
             behind = _ahead(state, first)
             if first is not state:
                 self._expect("the steps of an optimiser's parameters", lambda: _ahead(state, first))
@@ -108,7 +108,8 @@ def _rate(group: dict[str, Any]) -> float:
 
 def traced_steps(trace: Any, optimizer: Optimizer) -> TracedSteps:
     """The record of an optimiser's steps in a trace."""
-    found = trace.memo.get(id(optimizer))
+    memo, key = trace.outside.memo, (id(trace), id(optimizer))
+    found = memo.get(key)
     if found is None:
-        found = trace.memo[id(optimizer)] = TracedSteps(trace, optimizer)
+        found = memo[key] = TracedSteps(trace, optimizer)
     return found  # type: ignore[no-any-return]
