@@ -46,8 +46,8 @@ class Case:
     """Whether the result is no scalar: the gradients are for a given cotangent of the result's type, which is that of
     the first argument."""
 
-    def build(self) -> gc.Program:
-        """The program for an H100, whose 132 multiprocessors are the number of partial rows."""
+    def build(self, target: str = "cuda:90") -> gc.Program:
+        """The program; by default for an H100, whose 132 multiprocessors are the number of partial rows."""
         specs = [gc.spec(shape, NAMES[d], requires_grad=i in self.wrt) for i, (shape, d) in enumerate(self.args)]
         more: dict[str, Any] = {}
         if self.vjp:
@@ -57,7 +57,7 @@ class Case:
         def entry(*values: Any) -> Any:
             return self.run(gc, *values)
 
-        return gc.build(entry, *specs, target="cuda:90", name="case", **more)
+        return gc.build(entry, *specs, target=target, name="case", **more)
 
 
 NAMES = {"f32": "float32", "bf16": "bfloat16", "i64": "int64"}

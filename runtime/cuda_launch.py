@@ -204,10 +204,14 @@ class DeviceBuffers:
         with self._lock:
             for number, array in uploads.items():
                 self.memory[number].upload(array, self.stream)
-            self.program.run([memory.address for memory in self.memory], self.stream)
+            self.launch()
             for number, array in downloads.items():
                 self.memory[number].download(array, self.stream)
             self.stream.synchronize()
+
+    def launch(self) -> None:
+        """Puts one run on the stream, over what the buffers hold, and returns at once."""
+        self.program.run([memory.address for memory in self.memory], self.stream)
 
 
 def run_on_arrays(program: CudaProgram, buffers: Sequence[Array]) -> None:

@@ -177,35 +177,36 @@ def triton_interpreter(module: Module) -> Runner:
     return run
 
 
-def cuda(module: Module) -> Runner:
-    """The compiled kernels on the first GPU; arrays travel there and back."""
-    from .cache import Cache
-    from .compile import compile_kernels
-    from .cuda import device
-    from .cuda_launch import CudaProgram, DeviceBuffers
+class OnDevice:
+    """A planned module with compiled kernels and memory on the first GPU."""
 
-    gpu = device()
-    plan = Plan(module)
-    launches = _launches(plan)
-    binaries = compile_kernels([x.kernel for x in launches], gpu.target, store=Cache())
-    program = CudaProgram(gpu, launches, binaries)
-    held = DeviceBuffers(program, [plan.arena_bytes, *(t.nbytes for t in plan.types[1:] if t is not None)])
-    held.fill(plan.constants)
-    made = {i for i in plan.outputs if i not in plan.inputs and i not in plan.constants}
+    def __init__(self, module: Module) -> None:
+        from .cache import Cache
+        from .compile import compile_kernels
+        from .cuda import device
+        from .cuda_launch import CudaProgram, DeviceBuffers
 
-    def run(arrays: Sequence[Array]) -> list[Array]:
-        buffers = plan.buffers(arrays)
-        held.run({i: buffers[i] for i in plan.inputs}, {i: buffers[i] for i in made})
-        return plan.results(buffers)
+        gpu = device()
+        plan = self.plan = Plan(module)
+        launches = _launches(plan)
+        binaries = compile_kernels([x.kernel for x in launches], gpu.target, store=Cache())
+        program = CudaProgram(gpu, launches, binaries)
+        self.held = DeviceBuffers(program, [plan.arena_bytes, *(t.nbytes for t in plan.types[1:] if t is not None)])
+        self.held.fill(plan.constants)
+        self._made = {i for i in plan.outputs if i not in plan.inputs and i not in plan.constants}
 
-    return run
+    def __call__(self, arrays: Sequence[Array]) -> list[Array]:
+        """One run; arrays travel there and back."""
+        buffers = self.plan.buffers(arrays)
+        self.held.run({i: buffers[i] for i in self.plan.inputs}, {i: buffers[i] for i in self._made})
+        return self.plan.results(buffers)
 
 
 EXECUTORS: dict[str, Callable[[Module], Runner]] = {
     "reference": reference,
     "tiled": tiled,
     "triton-interpreter": triton_interpreter,
-    "cuda": cuda,
+    "cuda": OnDevice,
 }
 
 

@@ -1,4 +1,4 @@
-"""The cuda executor's machinery against a fake driver, and on a real device where there is one."""
+"""The cuda executor's machinery against a fake driver; test_cuda_device.py is for a real one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_cuda import FakeCuda, at, binary
-from triton_texts import row_sum, scale
 
 from gradc.ir.errors import ExecutorError
 from gradc.runtime import cuda_driver
-from gradc.runtime.compile import compile_kernels
 from gradc.runtime.cuda import Device, Stream, device
 from gradc.runtime.cuda_launch import ArgumentBlock, CudaProgram, DeviceBuffers, device_address, run_on_arrays
 from gradc.runtime.launch import KernelText, Launch, Pointer
@@ -264,47 +262,3 @@ def test_addresses_of_other_libraries(fake: FakeCuda) -> None:
 def test_without_a_device_the_error_says_why_and_what_else_there_is() -> None:
     with pytest.raises(ExecutorError, match=r"the cuda executor cannot run here: .*\n.*triton-interpreter"):
         device()
-
-
-@pytest.mark.gpu
-def test_kernels_run_and_replay_on_the_device(rng: np.random.Generator) -> None:
-    dev = device()
-    kernels = [scale(1024), row_sum(1000, 1024)]
-    x = rng.standard_normal((64, 1000)).astype(np.float32)
-    doubled, total = np.full_like(x, np.nan), np.full(64, np.nan, np.float32)
-    launches = [
-        Launch(kernels[0], (-(-x.size // 1024),), [Pointer(0), Pointer(1), x.size, 2.0]),
-        Launch(kernels[1], (64,), [Pointer(1), Pointer(2)]),
-    ]
-    run = CudaProgram(dev, launches, compile_kernels(kernels, dev.target))
-    run_on_arrays(run, [x, doubled, total])
-    np.testing.assert_array_equal(doubled, x * 2)
-    np.testing.assert_allclose(total, doubled.sum(1), rtol=1e-4, atol=1e-4)
-    stream = dev.stream()
-    memory = [dev.allocate(array.nbytes) for array in (x, doubled, total)]
-    memory[0].upload(x, stream)
-    first = None
-    for _ in range(4):
-        memory[2].fill(0xFF, stream)
-        run.run([place.address for place in memory], stream)
-        memory[2].download(total, stream)
-        stream.synchronize()
-        first = total.copy() if first is None else first
-        np.testing.assert_array_equal(total, first)
-
-
-@pytest.mark.gpu
-def test_torch_tensors_are_used_where_they_are() -> None:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    if not torch.cuda.is_available():
-        pytest.skip("torch has no CUDA support here")
-    dev = device()
-    x = torch.arange(1000, dtype=torch.float32, device="cuda")
-    y = torch.empty_like(x)
-    launch = Launch(scale(256, aligned=False), (4,), [Pointer(0), Pointer(1), 1000, 3.0])
-    run = CudaProgram(dev, [launch], compile_kernels([launch.kernel], dev.target))
-    stream = Stream(dev, torch.cuda.current_stream().cuda_stream)
-    for _ in range(3):
-        y.zero_()
-        run.run([device_address(x), device_address(y)], stream)
-        assert torch.equal(y, x * 3)

@@ -1,91 +1,94 @@
 """The cuda executor from a program to its launches: on the fake driver, whose kernels run under Triton's interpreter on
-the memory that the launches point to, and on a real device where there is one."""
+the memory that the launches point to. The checks are those that a machine with a GPU runs."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
+import on_device
 import pytest
 from fake_cuda import FakeCuda, at
+from on_device import CHECKS, op_checks
 
-import gradc as gc
+from gradc.runtime import compile as compile_module
 from gradc.runtime import cuda
+from gradc.runtime.binary import Binary
+from gradc.runtime.compile import compile_kernels
+from gradc.runtime.launch import KernelText
 from gradc.runtime.worker import shared_worker
+
+TYPES = {
+    **{"i1": np.bool_, "fp16": np.float16, "fp32": np.float32, "fp64": np.float64, "bf16": ml_dtypes.bfloat16},
+    **{f"i{n}": f"i{n // 8}" for n in (8, 16, 32, 64)},
+    **{f"u{n}": f"u{n // 8}" for n in (8, 16, 32, 64)},
+}
+"""Triton's spelling of a type -> NumPy's."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="triton exists for Linux only")
 
 
-def mean(x: Any, y: Any) -> Any:
-    return ((x * 2).sin() * y + y.exp()).tanh().mean()
-
-
-def norm(x: Any, w: Any) -> Any:
-    y = gc.nn.functional.layer_norm(x, (x.shape[-1],), w)
-    return (y * y * y).sum()
-
-
-def logistic(x: Any, w: Any) -> Any:
-    return gc.nn.functional.binary_cross_entropy_with_logits(x @ w, (w * 0 + 1).sum() * (x[:, 0] > 0))
-
-
-CASES: dict[str, tuple[Callable[..., Any], tuple[tuple[int, ...], ...]]] = {
-    "mean": (mean, ((1000,), (1000,))),
-    "norm": (norm, ((37, 50), (50,))),
-    "logistic": (logistic, ((129, 30), (30,))),
-}
-
-
-def interpreted(fake: FakeCuda, kernel: Any) -> Callable[..., None]:
+def interpreted(fake: FakeCuda, kernel: KernelText) -> Callable[..., None]:
     """The kernel as a function of device addresses: each points into an allocation of the fake."""
 
     def run(*arguments: Any) -> None:
-        *addresses, grid = arguments
-        arrays = []
-        for address in addresses:
-            start = max(a for a in fake.memory if a <= address)
-            arrays.append(at(address, (start + len(fake.memory[start]) - address) // 4))
-        shared_worker().launch(kernel.text, grid, *arrays)
+        *given, grid = arguments
+        values: list[Any] = []
+        for kind, value in zip(kernel.parameters, given, strict=True):
+            if kind.startswith("*"):
+                start = max(a for a in fake.memory if a <= value)
+                dtype = np.dtype(TYPES[kind[1:]])
+                value = at(value, (start + len(fake.memory[start]) - value) // dtype.itemsize, dtype)
+            values.append(value)
+        shared_worker().launch(kernel, grid, *values)
 
     return run
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_programs_launch_with_the_right_buffers(
-    name: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
-) -> None:
-    function, shapes = CASES[name]
-    arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
-    fake = FakeCuda()
-    device = fake.device()
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    """A device that interprets what was compiled for it."""
+    made = FakeCuda()
+    device = made.device()
     monkeypatch.setattr(cuda, "device", lambda: device)
-    specs = [gc.spec(shape, "float32", requires_grad=True) for shape in shapes]
-    prog = gc.build(function, *specs, target="cuda:90", name=name)
-    for kernel in prog.kernels:
-        fake.kernels[kernel.name] = (kernel.binary("cuda:90").parameters, interpreted(fake, kernel))
-    for _ in range(3):
-        arrays = [array + np.float32(0.125) for array in arrays]
-        value, grads = prog(*arrays, executor="cuda")
-        wanted, wanted_grads = prog(*arrays, executor="reference")
-        np.testing.assert_allclose(value, wanted, rtol=1e-4)
-        for grad, wanted_grad in zip(grads, wanted_grads, strict=True):
-            np.testing.assert_allclose(grad, wanted_grad, rtol=1e-3, atol=1e-4 * np.abs(wanted_grad).max())
+
+    def compiled(kernels: Iterable[KernelText], *args: Any, **more: Any) -> list[Binary]:
+        kernels = list(kernels)
+        binaries = compile_kernels(kernels, *args, **more)
+        for kernel, binary in zip(kernels, binaries, strict=True):
+            made.kernels[kernel.name] = (binary.parameters, interpreted(made, kernel))
+        return binaries
+
+    monkeypatch.setattr(compile_module, "compile_kernels", compiled)
+    monkeypatch.setattr(on_device, "compile_kernels", compiled)
+    return made
+
+
+@pytest.mark.parametrize("name", ["mean", "norm", "logistic", "launches and replays"])
+def test_the_checks_for_a_gpu_pass_on_the_fake(name: str, fake: FakeCuda) -> None:
+    assert CHECKS[name]() is None
     assert fake.count("cuGraphLaunch") >= 1
     assert fake.context == []
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize("name", CASES)
-def test_programs_run_on_the_device(name: str, rng: np.random.Generator) -> None:
-    function, shapes = CASES[name]
-    specs = [gc.spec(shape, "float32", requires_grad=True) for shape in shapes]
-    prog = gc.build(function, *specs, target=cuda.device().target.name, name=name)
-    for _ in range(3):
-        arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
-        value, grads = prog(*arrays, executor="cuda")
-        wanted, wanted_grads = prog(*arrays, executor="reference")
-        np.testing.assert_allclose(value, wanted, rtol=1e-4)
-        for grad, wanted_grad in zip(grads, wanted_grads, strict=True):
-            np.testing.assert_allclose(grad, wanted_grad, rtol=1e-3, atol=1e-4 * np.abs(wanted_grad).max())
+def test_the_checks_notice_a_wrong_result(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    replay = FakeCuda.do_cuGraphLaunch
+
+    def spoilt(self: FakeCuda, graph: Any, stream: Any) -> None:
+        replay(self, graph, stream)
+        for block in self.memory.values():
+            block[0] = bytes([block.raw[0] ^ 1])
+
+    monkeypatch.setattr(FakeCuda, "do_cuGraphLaunch", spoilt)
+    with pytest.raises(AssertionError, match="two runs on the same arrays differ"):
+        CHECKS["mean"]()
+
+
+def test_the_check_of_an_op_passes_on_the_fake(fake: FakeCuda) -> None:
+    checks = dict(op_checks())
+    assert len(checks) > 150
+    checks["tanh"]()
+    assert fake.count("cuLaunchKernel") >= 1

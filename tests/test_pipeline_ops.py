@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from op_modules import single_op_module
 
-from gradc.ir.build import GraphBuilder, type_of_array
 from gradc.ir.errors import NotDifferentiableError
-from gradc.ir.graph import Graph, Module
 from gradc.ir.interpret import run_module
 from gradc.ir.ops import REGISTRY
 from gradc.ir.types import TensorType
@@ -30,22 +29,6 @@ def cases() -> list[Any]:
             out.append(pytest.param(name, i, id=f"{op.short}-{i}"))
             del entry
     return out
-
-
-def single_op_module(name: str, arrays: Any, attrs: dict[str, Any], gradients: bool) -> Module:
-    op = REGISTRY[name]
-    graph = Graph(op.short)
-    b = GraphBuilder(graph)
-    ids = []
-    for k, a in enumerate(arrays):
-        t = type_of_array(np.asarray(a))
-        active = gradients and t.dtype.is_float and op.operand_name(k) in op.adjoint
-        extra = {"requires_grad": True} if active else {}
-        ids.append(graph.add_input(t, f"a{k}", **extra))
-    out = b.run(op, tuple(ids), {k: v for k, v in attrs.items() if v is not None})
-    for v in out if isinstance(out, tuple) else (out,):
-        graph.add_output(v, role="value")
-    return Module("traced", {op.short: graph}, op.short, {"cotangents": "inputs"})
 
 
 @pytest.mark.parametrize("executor", ["reference", "tiled", "triton-interpreter"])
