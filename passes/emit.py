@@ -15,6 +15,7 @@ from gradc.ir.types import i32
 from .cluster import Labels
 from .indirect import read, read_affine, window, window_affine
 from .lanes import Lanes
+from .pitch import vector
 from .product import contract_whole, contraction, product_space
 from .sources import SOURCES, iota_affine
 from .space import Affine, affine_of, plan_space
@@ -74,20 +75,20 @@ class KernelMaker(Lanes):
         self.kernel = Graph(name, "kernel")
         self.b = GraphBuilder(self.kernel, "tile")
         self.stamper = Stamper(self.b, self.fuser.templates)
-        accesses = self.accesses()
+        for node in self.nodes():
+            self._declare_inputs(node)
+        for v in c.finishes:
+            self.buffer("in", v)
+        accesses, stored = self.accesses(), self.stored()
         if c.kind == "CONTRACT":
             self.space = product_space(self, accesses)
         else:
             carry = any(set(t) == c.kept and c.kind == "ROW" and c.inner for t in c.final.values())
             scalars = any(set(t) == set(c.axes) or set(t) == c.kept for t in c.final.values())
-            self.space = plan_space(c, accesses, carry, scalars)
+            tensors = (self.type_of(v) for v in (*self.inputs, *stored))
+            self.space = plan_space(c, accesses, carry, scalars, vector(tensors))
         set_groups(self.kernel, self.space.groups)
         self.kernel.attrs["class"] = self.class_name()
-        for node in self.nodes():
-            self._declare_inputs(node)
-        for v in c.finishes:
-            self.buffer("in", v)
-        stored = self.stored()
         for v in stored:
             self._count_partials(v)
         for v in stored:
@@ -145,9 +146,7 @@ class KernelMaker(Lanes):
         source = SOURCES.get(op.name)
         if source is not None:
             return source(self, node, self.fuser.view[node.results[0]], labels)
-        operands = [
-            self.operand(view, labels) for view in self.fuser.aligned(node)
-        ]
+        operands = [self.operand(view, labels) for view in self.fuser.aligned(node)]
         if op.kind == REDUCTION:
             return self.reduce(node, operands[0], labels)
         return self.stamper.apply(op, node.attrs, operands, self.type_of(node.results[0]).dtype)

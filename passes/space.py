@@ -14,6 +14,7 @@ from gradc.ir.dim import ceil_div, next_pow2, product
 from gradc.ir.tile import Group, persistent, resident, spread
 
 from .cluster import Cluster, Labels
+from .pitch import LONG, odd_rows, programs, shared_row
 from .views import View
 
 Affine: TypeAlias = dict[int, int]
@@ -96,9 +97,9 @@ def extra_groups(c: Cluster, accesses: list[Affine], letters: str) -> Pairs:
     return [(resident(letter, (c.axes[p[0]],)), (tuple(p),)) for letter, p in zip(letters, parts, strict=False)]
 
 
-def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalars: bool) -> Space:
+def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalars: bool, vector: int) -> Space:
     """Choose groups and tiles. `rows_to_columns`: some reduction keeps only the inner axes (a carry across rows);
-    `scalars`: some reduction leaves one partial per program."""
+    `scalars`: some reduction leaves one partial per program; `vector`: elements in 16 bytes of the narrowest tensor."""
     extents = c.axes
 
     def dims(axes: Iterable[int]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
@@ -115,6 +116,13 @@ def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalar
     x_dims, x_parts = dims(c.kept)
     n = product(x_dims)
     if c.kind == "MAP":
+        last = x_parts[-1][-1] if len(x_parts) > 1 else None
+        if last is not None and not scalars and not c.extra and x_dims[-1] >= LONG:
+            rows = [a for part in x_parts[:-1] for a in part]
+            if odd_rows(accesses, rows, last, vector) and shared_row(accesses, rows, last):
+                r = spread("r", x_dims[-1:], MAP_TILE)
+                x = persistent("x", x_dims[:-1], 1, programs(8 * PROGRAMS // r.grid, True, vector))
+                return make_space([(x, x_parts[:-1]), (r, x_parts[-1:])])
         tiles = ceil_div(max(n, 1), MAP_TILE)
         many = (scalars and tiles > MAX_PARTIALS) or (bool(c.extra) and tiles > 8 * PROGRAMS)
         x = persistent("x", x_dims, MAP_TILE, 8 * PROGRAMS) if many else spread("x", x_dims, MAP_TILE)
@@ -128,16 +136,27 @@ def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalar
         if not contiguous:
             while lanes * r.tile > 4 * ROW_TILE and lanes > 1:
                 lanes //= 2
+        last = r_parts[-1][-1] if len(r_parts) == 1 else None
+        odd = last is not None and r.tile >= LONG and odd_rows(accesses, c.kept, last, vector)
+        if odd:
+            lanes = 1
+        shared = odd and last is not None and shared_row(accesses, c.kept, last)
         tiles = ceil_div(max(n, 1), lanes)
         if rows_to_columns or (scalars and tiles > MAX_PARTIALS):
-            x = persistent("x", x_dims, lanes, PROGRAMS)
-        elif c.extra and tiles > 4 * PROGRAMS:
-            x = persistent("x", x_dims, lanes, 4 * PROGRAMS)
+            x = persistent("x", x_dims, lanes, programs(PROGRAMS, odd, vector))
+        elif (c.extra or shared) and tiles > 4 * PROGRAMS:
+            x = persistent("x", x_dims, lanes, programs(4 * PROGRAMS, odd, vector))
         else:
             x = spread("x", x_dims, lanes)
         return make_space([(x, x_parts), (r, r_parts), *extra_groups(c, accesses, LETTERS[2:])])
     contiguous = _unit_stride(c.inner, accesses)
     depth = product(r_dims)
+    whole = scalars and n <= ROW_TILE * 2
+    columns = not contiguous and len(x_parts) == 1 and n >= LONG and (whole or not scalars)
+    if columns and odd_rows(accesses, c.inner, x_parts[0][-1], vector):
+        x = resident("x", x_dims) if whole else spread("x", x_dims, MAP_TILE)
+        r = persistent("r", r_dims, 1, programs(PROGRAMS if whole else 2 * PROGRAMS // x.grid, True, vector))
+        return make_space([(x, x_parts), (r, r_parts), *extra_groups(c, accesses, LETTERS[2:])])
     lanes = 1 if contiguous else min(128, next_pow2(max(n, 1)))
     step = min(next_pow2(max(depth, 1)), ROW_TILE if contiguous else 32)
     x = spread("x", x_dims, lanes)
