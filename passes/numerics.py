@@ -51,13 +51,16 @@ class Finding(NamedTuple):
     shrunk: Mismatch
     node: Node | None
     """The operation of the reduced program whose result differs."""
+    part: bool
+    """Whether the whole program hides it, and only a part, run by itself, shows it."""
 
     def __str__(self) -> str:
         n, m = len(self.before.main.nodes), len(self.reduced.main.nodes)
         ops = ", ".join(_spelt(x) for x in self.reduced.main.nodes)
         lines = [
             f"pass {self.row.name} changed what the program computes",
-            f"  {self.mismatch.label}: {self.mismatch.message} (inputs: {self.mismatch.draw})",
+            f"  {'in a part of the program, ' * self.part}{self.mismatch.label}: {self.mismatch.message} "
+            f"(inputs: {self.mismatch.draw})",
             f"  shrunk from {n} operations to {m}: {ops}",
         ]
         if self.node is not None:
@@ -100,7 +103,7 @@ class Checker:
 
         reduced = reduce_module(start, fails, self.seconds)
         shrunk = self._after(row, reduced) or found
-        return Finding(row, found, before, reduced, shrunk, _producer(reduced, shrunk.output))
+        return Finding(row, found, before, reduced, shrunk, _producer(reduced, shrunk.output), start is not before)
 
     def _after(self, row: Pass, module: Module) -> Mismatch | None:
         """What the pass breaks in a smaller module; None too where that is no program or the pass refuses it."""
@@ -128,7 +131,7 @@ class Checker:
             try:
                 have = run_module(after, inputs)
             except REFUSED as e:
-                return Mismatch(0, label(before, 0), draw, f"{type(e).__name__} after the pass: {e}")
+                return Mismatch(0, label(before, 0), draw, f"after the pass it is refused: {getattr(e, 'bare', e)}")
             for k, (w, h, s) in enumerate(zip(want, have, wide, strict=False)):
                 message = differs(w, h, s, relative)
                 if message is not None:

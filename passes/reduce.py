@@ -1,4 +1,4 @@
-"""Makes a failing module small: fewer operations, fewer outputs, fewer inputs, while it still fails.
+"""Makes a failing module small: fewer operations, outputs and inputs, and shorter axes, while it still fails.
 
 Delta debugging over the nodes of the entry function (Zeller's ddmin): a subset of the nodes is a program of its own, in
 which values of dropped nodes become inputs and values that nothing reads any more become outputs.
@@ -16,6 +16,7 @@ from gradc.ir.rewrite import Rewriter
 from gradc.ir.types import TensorType
 
 from .cse import frozen
+from .reduce_shapes import smaller_shapes
 
 Fails = Callable[[Module], bool]
 
@@ -47,6 +48,7 @@ def reduce_module(module: Module, fails: Fails, seconds: float = 60.0) -> Module
                 break
             parts = min(2 * parts, len(kept))
     _fewer_outputs(best, attempt)
+    smaller_shapes(best, attempt)
     return best
 
 
@@ -97,20 +99,23 @@ CONE = 6
 
 
 def cones(module: Module) -> Iterator[Module]:
-    """Every node with a few of those it computes from, as a program of its own; equal ones once."""
+    """Every node, alone and with a few of those it computes from, as a program of its own; equal ones once."""
     graph = module.main
     producer = graph.producers()
     seen = set()
     for i, node in enumerate(graph.nodes):
+        if not node.operands:
+            continue
         cone = [i]
         for k in cone:
             for o in graph.nodes[k].operands:
                 if producer[o] >= 0 and producer[o] not in cone and len(cone) < CONE:
                     cone.append(producer[o])
-        key = tuple([_shape_of(graph, k) for k in cone])
-        if node.operands and key not in seen:
-            seen.add(key)
-            yield subset(module, sorted(cone))
+        for part in (cone[:1], cone):
+            key = tuple([_shape_of(graph, k) for k in part])
+            if key not in seen:
+                seen.add(key)
+                yield subset(module, sorted(part))
 
 
 def _shape_of(graph: Graph, i: int) -> Any:

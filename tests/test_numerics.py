@@ -18,6 +18,7 @@ from gradc.passes.draws import DRAWS, array
 from gradc.passes.numerics import Checker, differs
 from gradc.passes.pipeline import PIPELINE, Pass, run_pipeline
 from gradc.passes.reduce import reduce_module, subset, with_outputs, without_unread
+from gradc.passes.reduce_shapes import resized, smaller_shapes
 
 SMALL = ("norm", "attention", "huber", "turned", "gathered", "siblings", "half", "same twice")
 Edit = Callable[[Rewriter, Node], bool]
@@ -126,6 +127,7 @@ def test_a_wrong_rewrite_is_named_and_shrunk(edit: Edit, op: str, most: int) -> 
     assert len(finding.reduced.main.nodes) <= most
     assert finding.node is not None
     assert finding.node.op.short == op
+    assert {d for t in finding.reduced.main.types for d in t.shape} <= {1, 2}
     assert str(finding).startswith("pass cse changed what the program computes")
     assert f"grad.{op} at test_numerics.py" in str(finding) or f"grad.{op} at tests/test_numerics.py" in str(finding)
 
@@ -274,6 +276,50 @@ def test_reduction_of_two_operations_far_apart() -> None:
     lines = {3, 60}
     small = reduce_module(module, lambda m: lines <= {n.loc.line for n in m.main.nodes if n.loc})
     assert {n.loc.line for n in small.main.nodes if n.loc} == lines
+
+
+def test_axes_become_as_short_as_the_failure_allows() -> None:
+    def f(x: Any, y: Any) -> Any:
+        return (x[2:9:3].permute(1, 0) @ y).sum(1).reshape(7, 1) * gc.full((7, 5), 2.0)
+
+    module = gc.build(f, gc.spec("f32[11,7]"), gc.spec("f32[3,4]"), name="f").stages.modules["traced"]
+    for least in (1, 3):
+        small = smaller_shapes(module, lambda m, least=least: m.main.types[m.main.outputs[0]].shape[0] >= least)
+        gc.ir.verify(small)
+        assert small.main.types[small.main.outputs[0]].shape == (least, 1)
+        assert [n.op.short for n in small.main.nodes] == [n.op.short for n in module.main.nodes]
+        assert [str(n.loc) for n in small.main.nodes] == [str(n.loc) for n in module.main.nodes]
+        assert small.main.input_attrs == module.main.input_attrs
+    assert smaller_shapes(module, lambda m: False) is module
+
+
+def test_what_has_no_other_shape_keeps_its_own() -> None:
+    def f(x: Any) -> Any:
+        return x.reshape(6) * gc.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+
+    module = gc.build(f, gc.spec("f32[2,3]"), name="f").stages.modules["traced"]
+    assert resized(module, {3: 1}) is None
+    scheduled = run_pipeline(module, "decompose,simplify,fuse").module
+    assert resized(scheduled, {3: 1}) is None
+    assert smaller_shapes(scheduled, lambda m: True) is scheduled
+
+
+def test_what_the_program_hides_is_found_in_a_part() -> None:
+    """exp(x) -> min(exp(x), 1e30) cannot be seen where the sum of exponentials is thrown away."""
+
+    def edit(r: Rewriter, node: Node) -> bool:
+        if node.op.name != "grad.exp":
+            return False
+        b = r.at(node)
+        r.replace(node, (b.minimum(b.exp(r.vars(node)[0]), 1e30),))
+        return True
+
+    module = decomposed(lambda x: gc.minimum(gc.exp(x), gc.sin(x)).sum(), gc.spec("f32[6,5]"))
+    finding = Checker().check(Pass("cse", wrong(edit), ("decomposed",)), module, wrong(edit)(module, []))
+    assert finding is not None
+    assert finding.part
+    assert "  in a part of the program, output 0 (value): inf before, 1e+30 after" in str(finding)
+    assert [n.op.short for n in finding.reduced.main.nodes] == ["exp"]
 
 
 def test_subsets_are_programs() -> None:
