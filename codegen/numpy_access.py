@@ -20,11 +20,11 @@ class AccessText:
         """Which of the kernel's inputs an access goes to."""
         return self.walk.kernel.inputs.index(self.walk.accesses[i].buffer)
 
-    def shape(self, axes: frozenset[int], tiles: bool = False) -> str:
-        """A shape with length 1 on all other axes; `tiles` counts all lanes of a tile."""
+    def shape(self, axes: frozenset[int], tiles: frozenset[int] = frozenset()) -> str:
+        """A shape with length 1 on all other axes; on the axes `tiles` it counts all lanes of a tile."""
         sizes = []
         for k, a in enumerate(self.space.axes):
-            full = tiles and a.kind == "lane"
+            full = k in tiles and a.kind == "lane"
             sizes.append((str(a.extent) if full else a.size) if k in axes else "1")
         return f"({', '.join(sizes)}{',' if len(sizes) == 1 else ''})"
 

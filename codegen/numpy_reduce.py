@@ -64,10 +64,11 @@ class Reductions(Body):
         return any(i in self.space.tiled and self.walk.groups[i].loop > 1 for i in groups)
 
     def carry(self, node: Node, axes: frozenset[int], monoid: str, dtype: DType) -> str:
-        """An accumulator, made before the loop, with all lanes of a tile."""
+        """An accumulator, made before the loop, with all lanes of a tile along the groups that are looped over."""
+        looped = frozenset(k for k in axes if self.steps([k]))
         acc = self.names.fresh(identifier(self.kernel.names.get(node.results[0], monoid)))
         start = typed_literal(MONOIDS[monoid].identity(dtype), dtype)
-        line = f"{self.outer}{acc} = np.full({self.access.shape(axes, tiles=True)}, {start})"
+        line = f"{self.outer}{acc} = np.full({self.access.shape(axes, tiles=looped)}, {start})"
         self.lines.insert(self.loop_start, line)
         self.loop_start += 1
         return acc

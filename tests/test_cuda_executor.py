@@ -12,7 +12,7 @@ import numpy as np
 import on_device
 import pytest
 from fake_cuda import FakeCuda, at
-from on_device import CHECKS, op_checks
+from on_device import CHECKS, PROGRAMS, check_program, op_checks
 
 from gradc.runtime import compile as compile_module
 from gradc.runtime import cuda
@@ -72,6 +72,11 @@ def test_the_checks_for_a_gpu_pass_on_the_fake(name: str, fake: FakeCuda) -> Non
     assert CHECKS[name]() is None
     assert fake.count("cuGraphLaunch") >= 1
     assert fake.context == []
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_programs_for_a_gpu_on_tiles(name: str) -> None:
+    check_program(*PROGRAMS[name], executor="tiled")
 
 
 def test_the_checks_notice_a_wrong_result(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> None:

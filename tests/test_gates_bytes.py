@@ -56,6 +56,8 @@ SMALL = (
     small("batch norm", bench.batch_norm_error, [x, row, row, x], (0, 1, 2)),
     small("batch norm long", bench.batch_norm_error, [(1031, 6), (6,), (6,), (1031, 6)], (0, 1, 2)),
     small("linear gelu", bench.linear_gelu, [(37, 19), (70, 19), (70,)], ()),
+    small("product mean", lambda t, x, y: (x @ y).tanh().mean(), [(129, 64), (64, 64)], (0, 1)),
+    small("product of odd sizes", lambda t, x, y: (x @ y).tanh().mean(), [(65, 37), (37, 70)], (0, 1)),
     small("linear gelu loss", square(bench.linear_gelu), [(70, 19), (67, 19), (67,)], (0, 1, 2)),
     small("block", square(bench.block(2)), [s for s, _ in bench.block_args(2, 9, 10)], tuple(range(13))),
 )
