@@ -70,6 +70,8 @@ class Cluster:
     finishes: list[int] = field(default_factory=list)
     """Values whose partials this cluster adds up (a finaliser)."""
     source: Cluster | None = None
+    members: int = 1
+    """Finalisers that share its launch."""
     finalisers: list[Cluster] = field(default_factory=list)
     overs: list[frozenset[int]] = field(default_factory=list)
     """The axes of each reduction that finishes inside."""

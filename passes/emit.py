@@ -8,10 +8,12 @@ from typing import Any
 from gradc.ir.build import GraphBuilder, Var
 from gradc.ir.dim import product
 from gradc.ir.graph import Graph, Node
+from gradc.ir.monoid import MONOIDS
 from gradc.ir.op import ELEMENTWISE, REDUCTION
 from gradc.ir.tile import set_groups
 from gradc.ir.types import i32
 
+from .batch import width
 from .cluster import Labels
 from .indirect import read, read_affine, window, window_affine
 from .lanes import Lanes
@@ -108,6 +110,8 @@ class KernelMaker(Lanes):
 
     def class_name(self) -> str:
         c = self.c
+        if c.members > 1:
+            return "BATCH"
         if c.kind == "ROW" and any(set(t) == c.kept and c.kept and self.type_of(v).shape for v, t in c.final.items()):
             return "MIXED"
         if c.kind == "MAP" and (c.final or c.one_program):
@@ -158,19 +162,27 @@ class KernelMaker(Lanes):
         (axis,) = self.c.inner
         affine = self.partial_affine(v)
         self.b.loc = node.loc
+        inside = self._within(v)
         if count == 1:
             affine.pop(axis)
-            return self.load(v, affine, 0)
+            return self.load(v, affine, 0, mask=inside)
         monoid = next(t[7:] for t in node.op.traits if t.startswith("monoid:"))
-        if count == self.c.axes[axis]:
-            x = self.load(v, affine, 0)
-        else:
-            from gradc.ir.monoid import MONOIDS
-
-            inside = self.affine_index({axis: 1}, 0) < count
-            x = self.load(v, affine, 0, mask=inside)
+        if count != self.c.axes[axis]:
+            some = self.affine_index({axis: 1}, 0) < count
+            inside = some if inside is None else some & inside
+        x = self.load(v, affine, 0, mask=inside)
+        if inside is not None:
             x = self.b.select(inside, x, self.b.scalar(MONOIDS[monoid].identity(x.dtype), x.dtype))
         return self.b.reduce(x, monoid=monoid, over="r")  # type: ignore[no-any-return]
+
+    def _within(self, v: int) -> Var | None:
+        """The lanes that a value covers, where others in a batch of finalisers are longer."""
+        found = width(self.c, self.c.labels[v], self.type_of(v).shape)
+        if found is None:
+            return None
+        axis, extent = found
+        inside: Var = self.affine_index({axis: 1}, 0) < extent
+        return inside
 
     def _store(self, v: int) -> None:
         c = self.c
@@ -186,7 +198,7 @@ class KernelMaker(Lanes):
                 strides.append(step if g.letter in letters else 0)
                 step *= g.grid if g.letter in letters else 1
             program = tuple(reversed(strides))
-        mask: Any = None
+        mask: Any = self._within(v)
         gone = self.space.letters(over)
         for g, cs in zip(self.space.groups, coeffs, strict=True):
             if g.letter in gone or g.letter == "k" or (g.grid == 1 and g.loop == 1 and not any(cs)):

@@ -10,6 +10,8 @@ from gradc.ir.graph import Graph, Module
 from gradc.ir.op import REGISTRY
 from gradc.ir.types import TensorType, tensor
 
+from .batch import Batch
+from .cluster import Cluster
 from .emit import KernelMaker
 
 if TYPE_CHECKING:
@@ -29,49 +31,75 @@ def wanted_outside(graph: Graph, fuser: Fuser) -> set[int]:
     return wanted
 
 
-def schedule(module: Module, graph: Graph, fuser: Fuser) -> Module:
-    """The scheduled module: kernels in order of position and a main function of launches on whole tensors."""
-    wanted = wanted_outside(graph, fuser)
-    main = Graph(graph.name, "func")
-    main.attrs = dict(graph.attrs)
-    b = GraphBuilder(main)
-    env: dict[int, int] = {}
-    for v, attrs in zip(graph.inputs, graph.input_attrs, strict=True):
-        env[v] = main.add_input(graph.types[v], **attrs)
-        if v in graph.names:
-            main.names[env[v]] = graph.names[v]
-    for node in graph.nodes:
-        if node.op.name == "grad.dense":
-            b.loc = node.loc
-            (env[node.results[0]],) = b.emit(node.op, (), node.attrs, [graph.types[node.results[0]]])
-    kernels: dict[str, Graph] = {}
-    partials: dict[int, tuple[int, int]] = {}
-    for c in sorted(fuser.clusters, key=lambda c: c.pos):
-        if c.source is not None and not c.nodes and all(partials[v][1] == 1 for v in c.finishes):
-            for v in c.finishes:
-                env[v] = partials[v][0]
-            c.name = c.source.name
-            continue
-        c.name = name = f"{module.entry}_{len(kernels)}"
-        maker = KernelMaker(fuser, c, wanted, partials)
-        kernel = maker.make(name)
-        kernels[name] = kernel
-        operands = tuple(partials[v][0] if v in c.finishes else env[v] for v in maker.inputs)
+class Schedule:
+    """A program of launches while it grows: `env` holds what lies in memory, `partials` what a finaliser adds up and
+    how many there are of it."""
+
+    def __init__(self, module: Module, graph: Graph, fuser: Fuser) -> None:
+        self.module, self.graph, self.fuser = module, graph, fuser
+        self.wanted = wanted_outside(graph, fuser)
+        self.main = main = Graph(graph.name, "func")
+        main.attrs = dict(graph.attrs)
+        self.b = GraphBuilder(main)
+        self.env: dict[int, int] = {}
+        self.kernels: dict[str, Graph] = {}
+        self.partials: dict[int, tuple[int, int]] = {}
+        for v, attrs in zip(graph.inputs, graph.input_attrs, strict=True):
+            self.env[v] = main.add_input(graph.types[v], **attrs)
+            if v in graph.names:
+                main.names[self.env[v]] = graph.names[v]
+        for node in graph.nodes:
+            if node.op.name == "grad.dense":
+                self.b.loc = node.loc
+                (self.env[node.results[0]],) = self.b.emit(node.op, (), node.attrs, [graph.types[node.results[0]]])
+
+    def run(self) -> Module:
+        batch = Batch(self.fuser)
+        for c in sorted(self.fuser.clusters, key=lambda c: c.pos):
+            if c.source is not None and not c.nodes and all(self.partials[v][1] == 1 for v in c.finishes):
+                for v in c.finishes:
+                    self.env[v] = self.partials[v][0]
+                c.name = c.source.name
+                continue
+            if not batch.fits(c, self.partials):
+                if batch.needed_by(c):
+                    self._launch(batch.flush())
+                self._launch(c)
+            elif not batch.takes(c, self.partials):
+                self._launch(batch.flush())
+                batch.takes(c, self.partials)
+        self._launch(batch.flush())
+        main, graph = self.main, self.graph
+        for v, attrs in zip(graph.outputs, graph.output_attrs, strict=True):
+            main.add_output(self.env[v], **attrs)
+        entry = self.module.entry
+        return Module("scheduled", {entry: main, **self.kernels}, entry, self.module.attrs)
+
+    def _launch(self, c: Cluster | None) -> None:
+        if c is None:
+            return
+        graph, partials = self.graph, self.partials
+        c.name = name = f"{self.module.entry}_{len(self.kernels)}"
+        maker = KernelMaker(self.fuser, c, self.wanted, partials)
+        self.kernels[name] = maker.make(name)
+        operands = tuple(partials[v][0] if v in c.finishes else self.env[v] for v in maker.inputs)
         types: list[Any] = []
         for v in maker.outputs:
             t = graph.types[v]
             assert isinstance(t, TensorType)
             count = maker.partial_count.get(v, 1)
             types.append(t if count == 1 else tensor((count, *t.shape), t.dtype))
-        b.loc = None
-        results = b.emit(REGISTRY["tile.launch"], operands, {"kernel": name}, types)
+        self.b.loc = None
+        results = self.b.emit(REGISTRY["tile.launch"], operands, {"kernel": name}, types)
         for v, r in zip(maker.outputs, results, strict=True):
             if v in maker.partial_count:
                 partials[v] = (r, maker.partial_count[v])
             else:
-                env[v] = r
+                self.env[v] = r
             if v in graph.names:
-                main.names[r] = graph.names[v]
-    for v, attrs in zip(graph.outputs, graph.output_attrs, strict=True):
-        main.add_output(env[v], **attrs)
-    return Module("scheduled", {module.entry: main, **kernels}, module.entry, module.attrs)
+                self.main.names[r] = graph.names[v]
+
+
+def schedule(module: Module, graph: Graph, fuser: Fuser) -> Module:
+    """The scheduled module: kernels in order of position and a main function of launches on whole tensors."""
+    return Schedule(module, graph, fuser).run()

@@ -41,6 +41,10 @@ def small(name: str, run: Any, shapes: list[tuple[int, ...]], wrt: tuple[int, ..
     return bench.Case(name, run, tuple((s, "f32") for s in shapes), wrt, **more)
 
 
+def two_biases(t: Any, x: Any, b: Any, y: Any, c: Any) -> Any:
+    return bench.square_mean(bench.gelu_erf)(t, x, b, x) + (y * c).sin().sum()
+
+
 x, row, square = (37, 53), (53,), bench.square_mean
 SMALL = (
     small("gelu tanh", square(bench.gelu_tanh), [x, row, x], (0, 1, 2)),
@@ -55,11 +59,12 @@ SMALL = (
     small("softmax vjp", bench.softmax, [x], (0,), vjp=True),
     small("batch norm", bench.batch_norm_error, [x, row, row, x], (0, 1, 2)),
     small("batch norm long", bench.batch_norm_error, [(1031, 6), (6,), (6,), (1031, 6)], (0, 1, 2)),
+    small("two biases", two_biases, [(700, 20), (20,), (1100, 45), (45,)], (0, 1, 2, 3)),
     small("linear gelu", bench.linear_gelu, [(37, 19), (70, 19), (70,)], ()),
     small("product mean", lambda t, x, y: (x @ y).tanh().mean(), [(129, 64), (64, 64)], (0, 1)),
     small("product of odd sizes", lambda t, x, y: (x @ y).tanh().mean(), [(65, 37), (37, 70)], (0, 1)),
     small("linear gelu loss", square(bench.linear_gelu), [(70, 19), (67, 19), (67,)], (0, 1, 2)),
-    small("block", square(bench.block(2)), [s for s, _ in bench.block_args(2, 9, 10)], tuple(range(13))),
+    small("block", square(bench.block(2)), [s for s, _ in bench.block_args(3, 33, 10)], tuple(range(13))),
 )
 
 
@@ -115,3 +120,31 @@ def test_the_count_is_what_the_tiled_executor_touches(case: Any, rng: np.random.
         counted = gc.ir.traffic.traffic(kernel)
         assert memory.reads() == {k: n for k, n in counted.reads.items() if n or k in memory.reads()}
         assert memory.writes() == {k: n for k, n in counted.writes.items() if n or k in memory.writes()}
+
+
+def test_finalisers_of_different_lengths_share_a_launch() -> None:
+    kinds = [k.kind for k in next(c for c in SMALL if c.name == "two biases").build().kernels]
+    assert kinds.count("BATCH") == 1
+    assert kinds[-1] == "BATCH"
+    assert len(kinds) == 3
+
+
+def test_a_kernel_that_needs_a_finaliser_ends_the_wait() -> None:
+    """The mean over the first tensor is needed before the second can be scaled: two finalising launches."""
+
+    def run(a: Any, b: Any, c: Any) -> Any:
+        return ((b * c) * (a.exp().mean())).sin().sum() + a.sum()
+
+    shapes = ("f32[5000]", "f32[600,20]", "f32[20]")
+    p = gc.build(run, *(gc.spec(s, requires_grad=True) for s in shapes), target="cuda:90", name="waits")
+    assert [k.kind for k in p.kernels] == ["FULL", "ROW", "COL", "ROW", "MAP"]
+    rng = np.random.default_rng(0)
+    data = [rng.standard_normal(tuple(int(n) for n in s[4:-1].split(","))).astype(np.float32) for s in shapes]
+    torch = pytest.importorskip("torch", reason="the oracle")
+    args = [torch.tensor(v, requires_grad=True) for v in data]
+    value = run(*args)
+    value.backward()
+    got, grads = p(*data, executor="tiled")
+    assert np.allclose(got, value.detach().numpy(), rtol=1e-3, atol=1e-2)
+    for g, a in zip(grads, args, strict=True):
+        check(g, a.grad.numpy())
