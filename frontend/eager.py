@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextvars import copy_context
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from gradc.ir.types import DTYPES, DType, TensorType, f32, i1, i64, promote_dtyp
 
 from .autograd.accumulate import edge_of
 from .autograd.grad_mode import MODES
-from .autograd.node import Edge, node_class
+from .autograd.node import Edge, OpNode, node_class
 from .autograd.saved import Saved, SavedResult
 from .autograd.view import as_view
 from .defaults import DEFAULTS
@@ -28,6 +28,14 @@ from .storage import Array
 from .tensor import Tensor
 
 _saves = lru_cache(maxsize=None)(saves)
+
+
+@cache
+def _ruled(op: Op, n: int) -> tuple[bool, ...]:
+    """Which of `n` operands the op has an adjoint rule for."""
+    return tuple(op.operand_name(i) in op.adjoint for i in range(n))
+
+
 _WIDE_NUMBERS = frozenset({"grad.add", "grad.sub", "grad.mul", "grad.div"})
 _KINDS = {"bool": 0, "int": 1, "float": 2}
 
@@ -175,11 +183,14 @@ def _compute(
 ) -> list[Array]:
     assert op.numpy is not None
     raw = op.numpy(*_prepare(op, arrays, types, out_types[0].dtype), **attrs)
-    out = []
-    for r, t in zip(raw if isinstance(raw, tuple) else (raw,), out_types, strict=True):
-        a = r if isinstance(r, np.ndarray) else np.asarray(r)
-        out.append(a if a.dtype == t.dtype.numpy else a.astype(t.dtype.numpy))
-    return out
+    if isinstance(raw, tuple):
+        return [_as(r, t.dtype) for r, t in zip(raw, out_types, strict=True)]
+    return [_as(raw, out_types[0].dtype)]
+
+
+def _as(array: Any, dtype: DType) -> Array:
+    a = array if isinstance(array, np.ndarray) else np.asarray(array)
+    return a if a.dtype is dtype.numpy or a.dtype == dtype.numpy else a.astype(dtype.numpy)
 
 
 def _prepare(op: Op, arrays: list[Array], types: list[TensorType], result: DType) -> list[Array]:
@@ -225,14 +236,13 @@ def record(
     grad_fn: str | None,
 ) -> None:
     """Put a node behind the float results."""
-    rules = op.adjoint
     edges: list[Edge] = []
     active: list[int] = []
-    for i, t in enumerate(tensors):
-        edge = edge_of(t) if requires_grad(t) and op.operand_name(i) in rules else None
-        edges.append(edge)
+    for t, has_rule in zip(tensors, _ruled(op, len(tensors)), strict=True):
+        edge = edge_of(t) if has_rule and requires_grad(t) else None
         if edge is not None:
-            active.append(i)
+            active.append(len(edges))
+        edges.append(edge)
     if not active:
         return
     node = node_class(grad_fn or op.grad_fn or f"{op.short}Backward0")(tuple(edges), tuple([r._type for r in results]))
@@ -258,4 +268,4 @@ class TensorBuilder(Builder):
         return Var(self, Tensor._of(_QUIET.run(np.array, coerce(value, like), like.numpy), tensor((), like)))
 
 
-BUILDER = TensorBuilder()
+BUILDER = OpNode.builder = TensorBuilder()

@@ -10,6 +10,7 @@ from gradc.ir.errors import GradRuntimeError, GradTypeError
 from gradc.ir.graph import NO_ATTRS
 from gradc.ir.ops import REGISTRY
 
+from ..eager import apply
 from .accumulate import AccumulateGrad
 from .grad_mode import MODES
 from .node import Edge, Node
@@ -131,8 +132,6 @@ def _leading_to(nodes: Sequence[Node], stops: dict[Node, Any]) -> set[Node]:
 
 def _add(buffers: dict[Node, list[Tensor | None]], node: Node, nr: int, grad: Tensor) -> None:
     """Put a gradient into a node's inputs, adding where one is there. Never in place: the first may be shared."""
-    from ..eager import apply
-
     buffer = buffers.get(node)
     if buffer is None:
         buffer = buffers[node] = [None] * len(node.out_types)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from gradc.ir.build import Var
+from gradc.ir.build import Builder, Var
 from gradc.ir.errors import GradAttributeError
 from gradc.ir.op import Op
 from gradc.ir.pullback import pullback
@@ -102,11 +102,11 @@ class OpNode(Node):
     types: list[TensorType]
     operands: list[Saved | None]
     results: list[SavedResult | None]
+    builder: ClassVar[Builder]
+    """What rules run through; `eager.py`, which imports this file, sets it."""
 
     def apply(self, cts: list[Tensor | None], wanted: Sequence[bool]) -> Sequence[Tensor | None]:
-        from ..eager import BUILDER
-
-        b = BUILDER
+        b = self.builder
         operands = [None if s is None else Var(b, s.unpack(self)) for s in self.operands]
         results = [None if s is None else Var(b, s.unpack(self)) for s in self.results]
         given = [None if c is None else Var(b, c) for c in cts]

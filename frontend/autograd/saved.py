@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from gradc.ir.errors import GradRuntimeError, GradTypeError
 from gradc.ir.types import DType, TensorType
 
+from ..storage import Array, Storage
+from ..tensor import Tensor
 from .grad_mode import MODES
 
 if TYPE_CHECKING:
-    from ..storage import Array, Storage
-    from ..tensor import Tensor
     from .node import Node
 
 FREED = (
@@ -70,8 +70,6 @@ class Packed:
         self.kept = pack(tensor)
 
     def unpack(self) -> Tensor:
-        from ..tensor import Tensor
-
         out = self.hook(self.kept)
         if not isinstance(out, Tensor):
             raise GradTypeError(
@@ -127,13 +125,9 @@ class SavedResult:
         self.packed: Packed | None = None
         self.origin: weakref.ref[Node] | None = None
         if MODES.saving:
-            from ..tensor import Tensor
-
             self.packed = Packed(Tensor._make(type_, array, storage))
 
     def unpack(self, node: Node) -> Tensor:
-        from ..tensor import Tensor
-
         if self.array is None:
             raise GradRuntimeError(FREED)
         if self.packed is not None:

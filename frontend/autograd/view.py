@@ -8,7 +8,7 @@ asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,14 +18,12 @@ from gradc.ir.op import Op
 from gradc.ir.pullback import pullback
 from gradc.ir.types import TensorType
 
+from ..storage import Array
+from ..tensor import Tensor
 from .accumulate import edge_of
 from .grad_mode import MODES
 from .node import Edge, Node
 from .saved import FREED
-
-if TYPE_CHECKING:
-    from ..storage import Array
-    from ..tensor import Tensor
 
 DEFAULT, NO_GRAD, MULTI_OUTPUT, INFERENCE, CUSTOM = "default", "no_grad", "multi_output", "inference", "custom"
 
@@ -56,8 +54,6 @@ class ViewInfo:
 
 def as_view(op: Op, array: Array, type_: TensorType, of: Tensor, attrs: dict[str, Any], grad_fn: str | None) -> Tensor:
     """The result of a view op on `of`: shares its memory where NumPy could, else a copy of its own."""
-    from ..tensor import Tensor
-
     if array is not of._array and not np.may_share_memory(array, of._array) and array.size:
         return Tensor._of(array, type_)
     if array is of._array:
