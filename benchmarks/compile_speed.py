@@ -90,7 +90,7 @@ def compile_once(chain: Any, ops: int, leaves: list[Any], structure: Any) -> tup
         at[0] = now
 
     with gc.enable_grad():
-        trace, _, _ = trace_function(lambda x: chain(x, ops).sum(), leaves, structure, ["x"], name="chain")
+        trace = trace_function(lambda x: chain(x, ops).sum(), leaves, structure, ["x"], name="chain")[0]
     trace.end()
     lap("trace")
     module = Module("traced", {"chain": trace.graph}, "chain", {"cotangents": "ones"})

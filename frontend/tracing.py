@@ -213,7 +213,7 @@ class Trace:
         out = self.b.run(op, tuple(ids), attrs)
         results: tuple[int, ...] = (out,) if isinstance(out, int) else out
         if (active or not self.active.isdisjoint(ids)) and not self.b.no_grad and "detach" not in op.traits:
-            self.active.update(r for r in results if graph.types[r].dtype.is_float)
+            self.active.update([r for r in results if graph.types[r].dtype.is_float])
         if place is not None and place.names:
             for r, name in zip(results, place.names, strict=False):
                 graph.names[r] = name

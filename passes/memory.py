@@ -17,8 +17,6 @@ from .remarks import Remark
 def in_place_pairs(kernel: Graph) -> list[tuple[int, int]]:
     """(read position, written position) of buffers that may share memory: every load of the one and the only store of
     the other use the same unmasked address function, so each element is read only by the lane that overwrites it."""
-    if len(phases(kernel)) != 1:
-        return []
     gs = groups(kernel)
     position = {v: i for i, v in enumerate(kernel.inputs)}
     loads: dict[int, set[Any]] = {}
@@ -44,7 +42,7 @@ def in_place_pairs(kernel: Graph) -> list[tuple[int, int]]:
             same_width = kernel.types[r].dtype.itemsize == kernel.types[w].dtype.itemsize
             if read == {written[0]} and same_width:
                 out.append((position[r], position[w]))
-    return out
+    return out if out and len(phases(kernel)) == 1 else []
 
 
 def plan_memory(module: Module, remarks: list[Remark]) -> Module:
@@ -55,12 +53,14 @@ def plan_memory(module: Module, remarks: list[Remark]) -> Module:
     owner: dict[int, int] = {}
     spans: list[list[int]] = []
     donors: dict[int, int] = {}
-    pairs_of = {name: in_place_pairs(g) for name, g in module.graphs.items() if g.kind == "kernel"}
+    pairs_of: dict[str, list[tuple[int, int]]] = {}
     for i, node in enumerate(main.nodes):
         if node.op.name != "tile.launch":
             continue
-        n_in = len(node.operands)
-        pairs = {w: r for r, w in reversed(pairs_of[node.attrs["kernel"]])}
+        n_in, name = len(node.operands), node.attrs["kernel"]
+        if name not in pairs_of and any([d in owner and last[d] == i for d in node.operands]):
+            pairs_of[name] = in_place_pairs(module.graphs[name])
+        pairs = {w: r for r, w in reversed(pairs_of.get(name, ()))}
         taken: set[int] = set()
         for k, v in enumerate(node.results):
             if v in results:
