@@ -166,7 +166,10 @@ class _Printer(Reductions):
 
     def _store(self, i: int, node: Node) -> None:
         pointer, mask = self._address(node, i)
-        value = self.value(node.operands[0])
+        value, dtype = self.value(node.operands[0]), self.walk.type(node.operands[0]).dtype
+        if value.literal and dtype.name == "f64":
+            # A bare number would be stored by way of float32.
+            value = Expr(f"tl.full((), {value.text}, {type_text(dtype)})")
         value = self.frame.expand(value, pointer.axes) if pointer.axes else value
         self.comment(node)
         more = f", mask={mask.text}" if mask is not None else ""
