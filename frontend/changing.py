@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from types import BuiltinFunctionType
 from typing import Any
@@ -12,7 +11,8 @@ import numpy as np
 from .tensor import Tensor
 
 BYTES = 4096
-GENERATORS = (random.Random, np.random.Generator, np.random.RandomState)
+GENERATORS = (("random", "Random"), ("numpy.random", "Generator"), ("numpy.random", "RandomState"))
+"""Module and class; a module that nothing has imported has no instances."""
 DRAWING = {
     **dict.fromkeys(("random", "secrets", "numpy.random"), "which draws random numbers while tracing only"),
     **dict.fromkeys(("time",), "a clock, which is read while tracing only"),
@@ -30,12 +30,18 @@ def changes(value: Any) -> str | None:
     """Why a value cannot be read the same way twice; None where it can."""
     if isinstance(value, BuiltinFunctionType):
         owner = value.__self__
-        if isinstance(owner, GENERATORS):
+        if _generates(owner):
             return f"a {type(owner).__name__}, which changes as it is read and cannot be guarded"
         return DRAWING.get(getattr(owner, "__name__", ""))
-    if isinstance(value, GENERATORS) or hasattr(type(value), "__next__"):
+    if _generates(value) or hasattr(type(value), "__next__"):
         return f"a {type(value).__name__}, which changes as it is read and cannot be guarded"
     return None
+
+
+def _generates(value: Any) -> bool:
+    """Whether it draws random numbers."""
+    loaded = [getattr(sys.modules[module], name) for module, name in GENERATORS if module in sys.modules]
+    return isinstance(value, tuple(loaded))
 
 
 def large(value: Any) -> str | None:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from gradc.ir.errors import GradTypeError, UnsupportedError
@@ -62,6 +61,7 @@ def _of(array: np.ndarray[Any, Any]) -> Tensor:
 
 
 def _torch_array(x: Any) -> np.ndarray[Any, Any]:
+    import ml_dtypes
     import torch
 
     if x.device.type != "cpu":
@@ -77,6 +77,7 @@ def _torch_array(x: Any) -> np.ndarray[Any, Any]:
 
 
 def _to_torch(array: np.ndarray[Any, Any]) -> Any:
+    import ml_dtypes
     import torch
 
     array = np.ascontiguousarray(array).reshape(array.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,11 @@ from .interop import GRADC, give, kind_of, own
 from .kernels import Kernel, Memory, input_names, kernels_of
 from .least import bytes_min
 from .pytree import flatten, unflatten
-from .report import Report
 from .signature import Outcome, Signature, as_array
 from .tensor import Tensor
+
+if TYPE_CHECKING:
+    from .report import Report
 
 STAGES = ("traced", "joint", "simplified", "scheduled", "planned")
 TO_JOINT = "inline,adjoint"
@@ -100,6 +102,8 @@ class Program:
         return bytes_min(self.joint)
 
     def report(self) -> Report:
+        from .report import Report
+
         return Report(self)
 
     def to_json(self) -> dict[str, Any]:

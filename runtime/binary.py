@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from . import inspect
-from .instructions import Instructions
+from .facts import Facts, Instructions
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class Binary:
     target: str
     text: str
     code: bytes
-    facts: inspect.Facts
+    facts: Facts
     metadata: dict[str, Any]
     parameters: tuple[str, ...]
 
@@ -61,7 +60,9 @@ class Binary:
     @cached_property
     def sass(self) -> str | None:
         """The disassembly, for NVIDIA's targets; made when first read."""
-        return None if self.cubin is None else inspect.sass(self.cubin)
+        from .inspect import sass
+
+        return None if self.cubin is None else sass(self.cubin)
 
     def to_parts(self) -> dict[str, bytes]:
         plain = {
@@ -81,6 +82,6 @@ class Binary:
         plain = json.loads(parts["facts"])
         loads, stores = ({int(k): int(v) for k, v in plain[name]} for name in ("loads", "stores"))
         counts = Instructions(**plain["instructions"])
-        facts = inspect.Facts(plain["registers"], plain["spills"], loads, stores, counts)
+        facts = Facts(plain["registers"], plain["spills"], loads, stores, counts)
         text, code = parts["text"].decode(), parts["code"]
         return Binary(plain["target"], text, code, facts, plain["metadata"], tuple(plain["parameters"]))

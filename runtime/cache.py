@@ -13,16 +13,14 @@ import json
 import os
 import re
 import stat
-import tempfile
 import time
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 _MAGIC = b"gradc-cache-1\n"
 _KEY = re.compile(r"[0-9a-f]{64}")
-_FORMAT = 2
 _STEERING = ("DISABLE_LLVM_OPT", "DISABLE_PTXAS_OPT")
 _HARMLESS = ("TRITON_ALWAYS_COMPILE", "TRITON_CACHE_DIR", "TRITON_HOME", "TRITON_INTERPRET")
 _LEFT_OVER_AFTER = 3600.0
@@ -30,17 +28,31 @@ _LIMIT_PER_FOLDER = 4 << 20
 
 
 @cache
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "absent"
+def _triton() -> tuple[str, ...]:
+    """Which triton would be imported: its version and its compiler's size and time. importlib.metadata would take
+    longer than all the rest of a warm start."""
+    spec = find_spec("triton")
+    if spec is None or spec.origin is None:
+        return ("no triton",)
+    package = Path(spec.origin)
+    found = [f"triton {line}" for line in package.read_text().splitlines() if line.startswith("__version__")]
+    for path in sorted((package.parent / "_C").glob("libtriton*")):
+        facts = path.stat()
+        found.append(f"{path.name} {facts.st_size} {facts.st_mtime_ns}")
+    return tuple(found)
+
+
+@cache
+def _readers() -> str:
+    """The code that makes what is stored of a binary: facts that were read by another are not taken."""
+    names = ("binary", "compile", "facts", "inspect", "instructions")
+    return hashlib.sha256(b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in names)).hexdigest()
 
 
 def environment_key() -> list[str]:
-    """What a binary depends on beside its source: versions, and whatever is set that steers triton, the assemblers that
-    replace its own with their size and time."""
-    parts = [f"format {_FORMAT}", f"gradc {_version('gradc')}", f"triton {_version('triton')}"]
+    """What a binary depends on beside its source: triton, the code that reads facts from it, and whatever is set that
+    steers triton, the assemblers that replace its own with their size and time."""
+    parts = [_readers(), *_triton()]
     for variable, value in sorted(os.environ.items()):
         if variable in _STEERING or (variable.startswith("TRITON_") and variable not in _HARMLESS):
             parts.append(f"{variable}={value}")
@@ -121,6 +133,8 @@ class Cache:
         path = self._path(key)
         if path is None:
             return
+        import tempfile
+
         temporary = None
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)

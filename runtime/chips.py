@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from gradc.ir.errors import TargetError
 
 from .binary import Binary
-from .instructions import Instructions
+from .facts import Instructions
 from .occupancy import limits
 from .target import target
 

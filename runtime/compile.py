@@ -15,7 +15,6 @@ from functools import cached_property
 
 from gradc.ir.errors import ExecutorError
 
-from . import inspect
 from .binary import Binary
 from .cache import Cache, environment_key
 from .launch import KernelText
@@ -57,6 +56,7 @@ def cache_key(kernel: KernelText, to: Target) -> str:
 
 
 def _compile(kernel: KernelText, to: Target) -> Binary:
+    from . import inspect
     from .triton_package import load, ready_triton
 
     triton = ready_triton()

@@ -9,31 +9,14 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from gradc.ir.errors import ExecutorError
 
-from .instructions import Instructions, amdgcn_instructions, ptx_instructions
-
-
-@dataclass(frozen=True)
-class Facts:
-    """`registers` per lane, `spills` in bytes of stack per lane; `loads` and `stores` map the width in bits of one
-    lane's access to global memory to the number of such instructions; `instructions` counts all of them."""
-
-    registers: int
-    spills: int
-    loads: dict[int, int]
-    stores: dict[int, int]
-    instructions: Instructions
-
-    @property
-    def access_bits(self) -> dict[int, int]:
-        return dict(sorted((Counter(self.loads) + Counter(self.stores)).items()))
-
+from .facts import Facts
+from .instructions import amdgcn_instructions, ptx_instructions
 
 _PTX = re.compile(r"\b(ld|st|atom|red)\.(?:\w+(?:::\w+)*\.)*?global(?:\.\w+(?:::\w+)*)*?(?:\.v([248]))?\.[a-z]+(\d+)\b")
 _PTX_COPY = re.compile(r"\bcp\.async\.c[ag]\.shared\.global\b[^;]*?,\s*(0x[0-9a-fA-F]+|\d+)\s*[,;]")

@@ -10,25 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Instructions:
-    """Counts in the text: `straight` stands outside loops, `looped` inside; `special_straight` and `special_looped` are
-    the transcendental ones among them. `matrix` is the operands' type of matrix products: "tf32", "f16", "bf16", "f32",
-    "f64", or "" without any."""
-
-    straight: int
-    looped: int
-    special_straight: int
-    special_looped: int
-    matrix: str
-
-    def executed(self, steps: int) -> int:
-        """Instructions of one lane when loops run `steps` times."""
-        return self.straight + self.looped * steps
-
-    def executed_special(self, steps: int) -> int:
-        return self.special_straight + self.special_looped * steps
+from .facts import Instructions
 
 
 @dataclass(frozen=True)

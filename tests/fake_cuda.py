@@ -17,8 +17,7 @@ import numpy as np
 from gradc.runtime.binary import Binary
 from gradc.runtime.cuda import Device
 from gradc.runtime.cuda_driver import Driver
-from gradc.runtime.inspect import Facts
-from gradc.runtime.instructions import Instructions
+from gradc.runtime.facts import Facts, Instructions
 
 WIDTHS = {"i1": 1, "i8": 1, "u8": 1, "i16": 2, "i32": 4, "u32": 4, "i64": 8, "u64": 8, "fp32": 4, "fp64": 8}
 FORMATS = {"fp32": "f4", "fp64": "f8", "u8": "u1", "u32": "u4", "u64": "u8"}

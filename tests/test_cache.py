@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_a_full_disk_is_a_remark_and_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     if call == "mkstemp":
-        monkeypatch.setattr(cache_module.tempfile, "mkstemp", full)
+        monkeypatch.setattr(tempfile, "mkstemp", full)
     elif call == "replace":
         monkeypatch.setattr(cache_module.os, "replace", full)
     else:

@@ -20,7 +20,8 @@ from gradc.cli.matrix import HEAD
 from gradc.ir.errors import TargetError
 from gradc.measures import Measures, compile_all, elements, work
 from gradc.runtime.chips import CHIPS, LAUNCH_SECONDS, Chip, Work, chips_for, estimate
-from gradc.runtime.instructions import Instructions, amdgcn_instructions, ptx_instructions
+from gradc.runtime.facts import Instructions
+from gradc.runtime.instructions import amdgcn_instructions, ptx_instructions
 from gradc.runtime.occupancy import LIMITS, limits, occupancy_of
 from gradc.runtime.target import GPU_TARGETS, target
 from gradc.testing import assert_budget
