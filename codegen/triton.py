@@ -50,7 +50,7 @@ class _Printer(Reductions):
             if t.align % 16 == 0:
                 divisible.append(self.pointers[v])
         helpers = [HELPERS[h] for h in HELPERS if h in self.helpers]
-        comment = "; ".join(self._describe(g) for g in self.walk.groups)
+        comment = "; ".join(self._describe(p, g) for p, g in enumerate(self.walk.groups))
         lines = [f"def {self.name}({', '.join(signature)}):"]
         lines += [f"    # {comment}"] if comment else []
         lines += top.head + top.body
@@ -67,12 +67,14 @@ class _Printer(Reductions):
             num_stages=num_stages(self.walk),
         )
 
-    def _describe(self, g: Group) -> str:
+    def _describe(self, position: int, g: Group) -> str:
         shape = " x ".join(str(d) for d in g.dims) or "1"
         cut = [f"{n} {what}" for n, what in ((g.grid, "programs"), (g.loop, "steps")) if n > 1]
         cut.append(f"tiles of {g.tile}")
         window = self.walk.window
-        if window is not None and g is self.walk.groups[window.position]:
+        if position in self.walk.narrow:
+            cut.append(f"not in whole vectors: {self.walk.narrow[position]}")
+        if window is not None and position == window.position:
             rest = "both ends" if window.shifted else "what is left"
             cut.append(f"whole vectors of {window.vector} and {rest} apart")
         return f"{g.letter}: {shape} in " + ", ".join(cut)

@@ -18,7 +18,7 @@ from gradc.ir.types import TileType
 
 from .access import Access, access_of
 from .constants import Number, fold
-from .window import window_of
+from .window import Window, window_of
 
 ROOTS = ("tile.store", "tile.check")
 COMBINING = ("tile.reduce", "tile.dot")
@@ -64,7 +64,11 @@ class Walk:
             access = access_of(kernel, kernel.nodes[i], self.groups)
             if access is not None:
                 self.accesses[i] = access
-        self.window = window_of(kernel, self.groups, self.accesses.values()) if windowed else None
+        self.window: Window | None = None
+        self.narrow: dict[int, str] = {}
+        """Groups whose accesses are narrow for want of a window, by position, and why."""
+        if windowed:
+            self.window, self.narrow = window_of(kernel, self.groups, self.accesses.values())
         self.sections = self._sections()
         self._refuse_what_cannot_be_printed()
 

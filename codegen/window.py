@@ -51,16 +51,22 @@ class Window:
         return 2 * self.vector if self.shifted else self.vector
 
 
-def window_of(kernel: Graph, gs: tuple[Group, ...], accesses: Iterable[Access]) -> Window | None:
-    """The window that most bytes of the kernel gain from; None where all is aligned as it is, or nothing would be."""
+def window_of(kernel: Graph, gs: tuple[Group, ...], accesses: Iterable[Access]) -> tuple[Window | None, dict[int, str]]:
+    """The window that most bytes of the kernel gain from, if any; and for groups that would need one but have none,
+    by position, the reason."""
     every = tuple(accesses)
     if any(node.op.name == "tile.dot" for node in kernel.nodes):
-        return None
-    found = [w for p in range(len(gs)) if (w := _window(kernel, gs, p, every)) is not None]
-    return max(found, key=lambda w: sum(_weight(kernel, a) for a in w.members), default=None)
+        return None, {}
+    found = {p: w for p in range(len(gs)) if (w := _window(kernel, gs, p, every)) is not None}
+    windows = [w for w in found.values() if isinstance(w, Window)]
+    best = max(windows, key=lambda w: sum(_weight(kernel, a) for a in w.members), default=None)
+    return best, {
+        p: w if isinstance(w, str) else "another group has a window" for p, w in found.items() if w is not best
+    }
 
 
-def _window(kernel: Graph, gs: tuple[Group, ...], position: int, accesses: tuple[Access, ...]) -> Window | None:
+def _window(kernel: Graph, gs: tuple[Group, ...], position: int, accesses: tuple[Access, ...]) -> Window | str | None:
+    """The window of one group, or why it has none; None where it needs none or is too small for one."""
     g = gs[position]
     moving = [a for a in accesses if any(t.group == position for t in a.terms)]
     unit = [a for a in moving if _walks(kernel, a, position)]
@@ -69,19 +75,19 @@ def _window(kernel: Graph, gs: tuple[Group, ...], position: int, accesses: tuple
     vector = VECTOR_BYTES // min(_buffer(kernel, a).dtype.itemsize for a in unit)
     if g.tile < LANES * vector or g.extent < vector:
         return None
-    classes: dict[Shift, list[Access]] = {}
+    classes: dict[Shift | None, list[Access]] = {}
     for a in unit:
-        shift = _shift(gs, a, position, vector)
-        if shift is not None:
-            classes.setdefault(shift, []).append(a)
-    if not classes:
-        return None
+        classes.setdefault(_shift(gs, a, position, vector), []).append(a)
     weight = {s: sum(_weight(kernel, a) for a in members) for s, members in classes.items()}
     best = max(weight, key=lambda s: weight[s])
-    shifted = best != ((), 0)
-    aligned = not shifted and g.extent % vector == 0
-    if aligned or (shifted and _partial(kernel, g)) or 2 * weight[best] < sum(_weight(kernel, a) for a in moving):
+    if best is None:
+        return "rows of one program start at different places"
+    if best == ((), 0) and g.extent % vector == 0:
         return None
+    if 2 * weight[best] < sum(_weight(kernel, a) for a in moving):
+        return "no start is that of most bytes"
+    if best != ((), 0) and _partial(kernel, g):
+        return "programs share the row"
     return Window(position, vector, best, frozenset(classes[best]))
 
 

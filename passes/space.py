@@ -123,10 +123,12 @@ def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalar
                 r = spread("r", x_dims[-1:], MAP_TILE)
                 x = persistent("x", x_dims[:-1], 1, programs(8 * PROGRAMS // r.grid, True, vector))
                 return make_space([(x, x_parts[:-1]), (r, x_parts[-1:])])
-        tiles = ceil_div(max(n, 1), MAP_TILE)
+        extra = extra_groups(c, accesses, LETTERS[2:])
+        lanes = max([MAP_TILE, *(min(g.tile // 2, ROW_TILE) for g, _ in extra)])  # the warps of a large group have work
+        tiles = ceil_div(max(n, 1), lanes)
         many = (scalars and tiles > MAX_PARTIALS) or (bool(c.extra) and tiles > 8 * PROGRAMS)
-        x = persistent("x", x_dims, MAP_TILE, 8 * PROGRAMS) if many else spread("x", x_dims, MAP_TILE)
-        return make_space([(x, x_parts), *extra_groups(c, accesses, LETTERS[2:])])
+        x = persistent("x", x_dims, lanes, 8 * PROGRAMS) if many else spread("x", x_dims, lanes)
+        return make_space([(x, x_parts), *extra])
     r_dims, r_parts = dims(c.inner)
     if c.kind == "ROW":
         r = resident("r", r_dims)

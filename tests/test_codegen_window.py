@@ -248,10 +248,13 @@ def test_only_ends_row_vectors_and_scalars_are_narrow(target: str) -> None:
 
 
 def test_what_has_no_window() -> None:
-    """Aligned rows, small tiles, matrix products, shifts that change within a program, buffers of unknown alignment."""
+    """Aligned rows, small tiles, shifts that change in a program, buffers of unknown alignment; the text says why."""
 
-    def printed(kernel: Graph) -> bool:
-        return "whole vectors" in triton_source(kernel).text
+    def printed(kernel: Graph, reason: str = "") -> bool:
+        text = triton_source(kernel).text
+        assert ("not in whole vectors" in text) is bool(reason)
+        assert not reason or f", not in whole vectors: {reason}\n" in text
+        return ", whole vectors of" in text
 
     assert printed(softmax(1001, f32))
     assert not printed(softmax(1000, f32))
@@ -262,9 +265,10 @@ def test_what_has_no_window() -> None:
     assert not printed(small.graph)
     rows = Kernel("rows", spread("x", (50,), 2), whole(521))
     rows.store(rows.load(rows.read("x", 50 * 521), ((521,), (1,))), rows.write("out", 50 * 521), ((521,), (1,)))
-    assert not printed(rows.graph)
+    different = "rows of one program start at different places"
+    assert not printed(rows.graph, different)
     assert printed(norm_backward(521, f32, programs=8))
-    assert not printed(norm_backward(521, f32, programs=7))
+    assert not printed(norm_backward(521, f32, programs=7), different)
     unknown = softmax(1001, f32)
     for v in unknown.inputs:
         t = unknown.types[v]
@@ -272,7 +276,14 @@ def test_what_has_no_window() -> None:
         unknown.types[v] = BufferType(t.numel, t.dtype, align=4)
     assert not printed(unknown)
     assert printed(long_rows(1021, f32))
-    assert not printed(long_rows(1021, f32, grid=2))
+    assert not printed(long_rows(1021, f32, grid=2), "programs share the row")
+    mixed = Kernel("mixed", spread("x", (8,), 1), whole(999))
+    parts = [mixed.load(mixed.read(f"x{i}", 8 * 1008), ((999 + i,), (1,)), offset=i) for i in range(2)]
+    mixed.store(parts[0] + parts[1], mixed.write("out", 8 * 999), ((999,), (1,)))
+    assert printed(mixed.graph)
+    for i in range(2):
+        mixed.store(parts[0], mixed.write(f"more{i}", 8 * 1008), ((1001 + i,), (1,)))
+    assert not printed(mixed.graph, "no start is that of most bytes")
 
 
 def test_a_window_reads_like_one_written_by_hand() -> None:
