@@ -46,6 +46,7 @@ from .creation import (
 from .defaults import get_default_dtype, set_default_dtype
 from .device import device
 from .from_data import as_tensor, asarray, from_dlpack, from_numpy, tensor
+from .infos import finfo, iinfo, layout, strided
 from .printing import set_printoptions
 from .random import Generator, get_rng_state, initial_seed, manual_seed, set_rng_state
 from .sampling import rand, rand_like, randint, randint_like, randn, randn_like, randperm
@@ -59,7 +60,7 @@ half = float16
 long = int64
 int = int32
 short = int16
-strided, preserve_format, contiguous_format = "strided", "preserve", "contiguous"
+preserve_format, contiguous_format = "preserve", "contiguous"
 
 for _names in (functions.FUNCTIONS, exchange.FUNCTIONS, extras.FUNCTIONS, methods.functions_under("")):
     globals().update(_names)
@@ -116,6 +117,7 @@ __all__ = [
     "empty_like",
     "enable_grad",
     "eye",
+    "finfo",
     "float",
     "float16",
     "float32",
@@ -127,6 +129,7 @@ __all__ = [
     "get_default_dtype",
     "get_rng_state",
     "half",
+    "iinfo",
     "inf",
     "inference_mode",
     "initial_seed",
@@ -137,6 +140,7 @@ __all__ = [
     "int64",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "layout",
     "linspace",
     "logspace",
     "long",

@@ -12,7 +12,7 @@ from gradc.ir.errors import GradRuntimeError
 from gradc.ir.types import DType, promote_dtypes
 from gradc.ir.types import dtype as as_dtype
 
-from . import creation, extras
+from . import creation, extras, linalg
 from .methods import FUNCTIONS as TABLE
 from .tensor import Tensor
 
@@ -238,7 +238,10 @@ _SHORT: dict[str, Callable[..., Any]] = {
 }
 _BOTH: dict[str, Callable[..., Any]] = {
     **_SHORT,
-    **{n: _refused(n) for n in ("det", "logdet", "inverse", "pinverse", "cholesky", "as_strided")},
+    **{n: _refused(n) for n in ("pinverse", "cholesky", "as_strided")},
+    "det": linalg.det,
+    "logdet": linalg.logdet,
+    "inverse": linalg.inv,
     **{f.__name__: f for f in (trace, take, cross, diff, tensor_split, rot90, dist, vdot, kron, aminmax, float_power)},
     **{n: _splitter(n, d) for n, d in (("vsplit", 0), ("hsplit", 1), ("dsplit", 2))},
 }

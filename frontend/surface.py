@@ -97,6 +97,10 @@ def _operator(name: str, method: Callable[..., Any]) -> Callable[..., Any]:
 
     def operator(self: Tensor, *other: Any) -> Any:
         if other and not isinstance(other[0], OPERANDS):
+            if isinstance(other[0], np.ndarray) and name in ("__eq__", "__ne__"):
+                from .from_data import as_tensor
+
+                return method(self, as_tensor(other[0]))
             if symbol is not None and isinstance(other[0], FOREIGN):
                 kind = type(other[0]).__name__
                 if symbol in "<=>=":

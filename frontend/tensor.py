@@ -169,6 +169,12 @@ class Tensor(Operators):
         return CPU
 
     @property
+    def layout(self) -> Any:
+        from .infos import strided
+
+        return strided
+
+    @property
     def is_cuda(self) -> bool:
         return False
 

@@ -129,6 +129,10 @@ class Builder:
         op = REGISTRY[self.dialect + ".constant"]
         return Var(self, self.run(op, (), {"value": coerce(value, like), "dtype": like}))
 
+    def number(self, x: Var) -> Number | None:
+        """The number that a value is everywhere, where that is known."""
+        return None
+
     def apply(self, op: Op, operands: Sequence[Var | Number], attrs: dict[str, Any] | None = None) -> Any:
         raw = []
         for x in operands:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gradc.ir.build import GraphBuilder, Var
+from gradc.ir.build import GraphBuilder, Number, Var
 from gradc.ir.graph import Graph, Loc, Module, Node
-from gradc.ir.op import ELEMENTWISE, REDUCTION, REGISTRY, Op
+from gradc.ir.op import ELEMENTWISE, REDUCTION, REGISTRY, SOURCE, Op
 from gradc.ir.promote import operand_dtypes
 from gradc.ir.rewrite import Rewriter
 from gradc.ir.types import DType, TensorType
@@ -27,6 +27,17 @@ class PrimitiveBuilder(GraphBuilder):
     def __init__(self, graph: Graph) -> None:
         super().__init__(graph)
         self.pending: list[tuple[Op, tuple[Any, ...], dict[str, Any], Loc | None]] = []
+        self._numbers: dict[int, Number] = {}
+        self._read = 0
+
+    def number(self, x: Var) -> Number | None:
+        nodes = self.graph.nodes
+        for i in range(self._read, len(nodes)):
+            node = nodes[i]
+            if node.op.kind == SOURCE and isinstance(node.attrs.get("value"), bool | int | float):
+                self._numbers[node.results[0]] = node.attrs["value"]
+        self._read = len(nodes)
+        return self._numbers.get(x.v)
 
     def run(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         if op.check is not None:

@@ -47,7 +47,9 @@ def arrays(result: Any, gradients: bool) -> list[Any]:
 
 def build(op: Op, xs: list[Any], attrs: dict[str, Any]) -> tuple[Any, bool, list[Any]]:
     """The program of the op's value, or of its weighted sum and gradients; whether it has gradients; its inputs."""
-    function = FUNCTIONS[next(n for t in op.torch for n in t.names)]
+    name = next(n for t in op.torch for n in t.names)
+    # torch's polygamma takes the order before the tensor; the method takes it after.
+    function = FUNCTIONS[name] if name != "polygamma" else lambda x, n: x.polygamma(n)
     given = {k: v for k, v in attrs.items() if k not in INTERNAL}
     result = op.infer(*[tensor(x.shape, dtype(x.dtype)) for x in xs], **attrs)
     active = [x.dtype.kind == "f" and op.operand_name(i) in op.adjoint for i, x in enumerate(xs)]

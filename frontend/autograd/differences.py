@@ -92,7 +92,7 @@ def gradgradcheck(
 
 
 def _tuple(inputs: Any) -> tuple[Any, ...]:
-    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    return tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
 
 
 def _outputs(result: Any) -> list[Tensor]:

@@ -60,6 +60,9 @@ class Function:
     """Subclass it with static methods `forward(ctx, *args)` and `backward(ctx, *grads)` (or forward without ctx and
     `setup_context(ctx, inputs, output)`), and call `apply`."""
 
+    node_name: str | None = None
+    """The name of its tape nodes; its own name and "Backward" where it is not given."""
+
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise GradRuntimeError(
             "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
@@ -143,7 +146,7 @@ def _node(cls: type[Function], ctx: FunctionCtx, edges: Any, args: Any, outputs:
     from ..tensor import Tensor
 
     types = tuple(o._type if isinstance(o, Tensor) else None for o in outputs)
-    node = node_class(cls.__name__ + "Backward", CustomNode)(edges, types)
+    node = node_class(cls.node_name or cls.__name__ + "Backward", CustomNode)(edges, types)
     node.function, node.ctx = cls, ctx
     node.in_types = tuple(a._type if isinstance(a, Tensor) else None for a in args)
     return node  # type: ignore[no-any-return]

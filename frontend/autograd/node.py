@@ -20,7 +20,7 @@ from gradc.ir.types import TensorType
 
 from .hooks import Hooks, RemovableHandle
 from .saved import Saved, SavedResult
-from .shown import EXTRA, HIDDEN, REVERSED, TENSORS_ONLY
+from .shown import CODES, EXTRA, HIDDEN, REVERSED, TENSORS_ONLY
 
 if TYPE_CHECKING:
     from ..tensor import Tensor
@@ -152,7 +152,8 @@ class OpNode(Node):
         if source in self.op.results:
             result = self.results[self.op.results.index(source)]
             return None if result is None else result.show(self)
-        return self.attrs.get(source)
+        value = self.attrs.get(source)
+        return CODES.get(source, {}).get(value, value)
 
     def _shown(self) -> set[str]:
         """What `_saved_` names there are, without that prefix."""

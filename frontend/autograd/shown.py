@@ -32,14 +32,26 @@ def _whole(node: OpNode) -> Any:
     return tuple(node.attrs["dims"]) if node.name() in ("SumBackward1", "MeanBackward1", "LogsumexpBackward0") else None
 
 
+def unsigned(value: int) -> int:
+    """A negative number as torch shows it where it keeps it without a sign."""
+    return value % 2**64
+
+
+def _ignored(node: OpNode) -> int:
+    return unsigned(node.attrs["ignore_index"])
+
+
 def _alpha(node: OpNode) -> int:
     return 1
 
 
 _SIZES: dict[str, Callable[[OpNode], Any]] = {"self_sym_sizes": _sizes}
 _NUMEL: dict[str, Callable[[OpNode], Any]] = {**_SIZES, "self_sym_numel": lambda node: prod(_sizes(node))}
+CODES: dict[str, dict[Any, int]] = {"reduction": {"none": 0, "mean": 1, "sum": 2}}
+"""Attributes that torch shows as the numbers of an enumeration."""
 _ALPHA: dict[str, Callable[[OpNode], Any]] = {"alpha": _alpha}
 _DIMS: dict[str, Callable[[OpNode], Any]] = {"dim": _dims}
+_ONE_DIM: dict[str, Callable[[OpNode], Any]] = {"dim": lambda node: node.attrs["dims"][0]}
 
 EXTRA: dict[str, dict[str, Callable[[OpNode], Any]]] = {
     **{f"{n}Backward0": _ALPHA for n in ("Add", "Sub", "Rsub")},
@@ -48,6 +60,8 @@ EXTRA: dict[str, dict[str, Callable[[OpNode], Any]]] = {
     "MeanBackward0": _NUMEL,
     "MeanBackward1": {**_NUMEL, **_DIMS},
     "LogsumexpBackward0": _DIMS,
+    "ProdBackward1": _ONE_DIM,
+    **{n: {"ignore_index": _ignored} for n in ("NllLossBackward0", "NllLoss2DBackward0")},
     **{
         f"{n}Backward0": _SIZES
         for n in ("View", "Expand", "Select", "Slice", "Index", "Repeat", "Squeeze", "IndexSelect", "Diagonal", "Sort")

@@ -98,7 +98,8 @@ def others(b: Any, x: Any) -> Any:
     return b.slice(b.reshape(out, shape=whole), start=zeros, limit=(*lead, n), step=ones)
 
 
-def _prod_adjoint(b: Any, ct: Any, self: Any, dims: Any, keepdim: Any) -> Any:
+def _prod_adjoint(b: Any, ct: Any, self: Any, result: Any, dims: Any, keepdim: Any) -> Any:
+    """`result` is named, as torch saves it too."""
     flat, order = last_axes(b, self, dims)
     rest = unlast_axes(b, others(b, flat), self.shape, order)
     return keep_dims(b, ct, self.shape, dims, keepdim) * rest
@@ -115,7 +116,7 @@ PROD = reduction(
     np.prod,
     (Torch(_prod_call, ("prod",), ("prod",)),),
     {"self": _prod_adjoint},
-    saved={"self": "self", "keepdim": "keepdim"},
+    saved={"self": "self", "result": "result", "keepdim": "keepdim"},
     doc="Its gradient is the product of the other elements, right for any number of zeros and in any order.",
 )
 

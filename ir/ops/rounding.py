@@ -9,6 +9,7 @@ import numpy as np
 from gradc.ir.errors import GradRuntimeError
 from gradc.ir.formulas_power import floor_divide, fmod, remainder
 from gradc.ir.op import Op, Torch
+from gradc.ir.types import promote
 
 from .arithmetic import DIV
 from .family import elementwise, is_number, no_derivative, spelling, zero
@@ -17,6 +18,8 @@ from .tile import c_div, c_rem
 
 REAL = (-4.0, 4.0)
 DIVISOR = (0.6, 3.0)
+ZERO = "ZeroDivisionError"
+"""torch raises a RuntimeError of this text."""
 
 
 def _rounding(name: str, numpy: Any, tile: str, **more: Any) -> Op:
@@ -61,6 +64,27 @@ FRAC = elementwise(
 )
 
 
+def refuse_zero(x: Any, y: Any) -> None:
+    """Integers have no quotient by 0."""
+    if (y == 0).any() and x.size:
+        raise GradRuntimeError(ZERO)
+
+
+def _divisor(b: Any, self: Any, other: Any, rounding_mode: str | None = None) -> Any:
+    """Where a divisor may be 0: not if it is a number that is known."""
+    known = b.number(other)
+    if promote(self.type, other.type).is_float or not self.type.numel or (known is not None and known != 0):
+        return ()
+    return ((other.eq(0), "runtime", ZERO),)
+
+
+def _fmod(x: Any, y: Any) -> Any:
+    if x.dtype.kind == "f":
+        return np.fmod(x, y)
+    refuse_zero(x, y)
+    return c_rem(x, y)
+
+
 def _fmod_call(op: Any, input: Any, other: Any) -> Any:
     return op(input, other, grad_fn="FmodBackward0" if is_number(other) else "FmodBackward1")
 
@@ -68,17 +92,18 @@ def _fmod_call(op: Any, input: Any, other: Any) -> Any:
 FMOD = elementwise(
     "fmod",
     ("self", "other"),
-    lambda x, y: np.fmod(x, y) if x.dtype.kind == "f" else c_rem(x, y),
+    _fmod,
     fmod,
     {
         "self": lambda b, ct: ct,
         "other": lambda b, ct, self, other: -ct * b.trunc(self / other),
     },
+    check=_divisor,
     accepts="number",
     grad_fn="FmodBackward1",
     saved={"self": "self", "other": "other"},
     torch=(spelling("fmod", _fmod_call),),
-    doc="The remainder with the sign of the dividend. An integer divided by 0 gives 0, where torch raises.",
+    doc="The remainder with the sign of the dividend. An integer divided by 0 is an error.",
     sample=both(reals(REAL, DIVISOR), integers((-9, 9), (1, 4))),
 )
 
@@ -90,7 +115,8 @@ def _remainder_call(op: Any, input: Any, other: Any) -> Any:
 def _remainder(x: Any, y: Any) -> Any:
     if x.dtype.kind == "f":
         return np.remainder(x, y)
-    return np.where(y == 0, np.zeros_like(x), np.remainder(x, np.where(y == 0, np.ones_like(y), y)))
+    refuse_zero(x, y)
+    return np.remainder(x, y)
 
 
 REMAINDER = elementwise(
@@ -102,6 +128,7 @@ REMAINDER = elementwise(
         "self": lambda b, ct: ct,
         "other": lambda b, ct, self, other: -ct * b.div_rounded(self, other, rounding_mode="floor"),
     },
+    check=_divisor,
     accepts="number",
     grad_fn="RemainderBackward1",
     saved={"self": "self", "other": "other"},
@@ -110,7 +137,7 @@ REMAINDER = elementwise(
         Torch(_remainder_call, (), ("__mod__",), ("__imod__",)),
         Torch(lambda op, self, other: op(other, self), (), ("__rmod__",)),
     ),
-    doc="The remainder with the sign of the divisor. An integer divided by 0 gives 0, where torch raises.",
+    doc="The remainder with the sign of the divisor. An integer divided by 0 is an error.",
     sample=both(reals(REAL, DIVISOR), integers((-9, 9), (1, 4))),
 )
 
@@ -118,7 +145,8 @@ REMAINDER = elementwise(
 def _floor_divide(x: Any, y: Any) -> Any:
     if x.dtype.kind == "f":
         return np.floor_divide(x, y)
-    return np.where(y == 0, np.zeros_like(x), np.floor_divide(x, np.where(y == 0, np.ones_like(y), y)))
+    refuse_zero(x, y)
+    return np.floor_divide(x, y)
 
 
 def _binary(op: Any, input: Any, other: Any) -> Any:
@@ -131,6 +159,7 @@ FLOOR_DIVIDE = elementwise(
     _floor_divide,
     floor_divide,
     {"self": no_derivative("floor_divide"), "other": no_derivative("floor_divide")},
+    check=_divisor,
     accepts="number",
     kernel="div_floor_cpu",
     grad_fn="NotImplemented",
@@ -146,7 +175,10 @@ FLOOR_DIVIDE = elementwise(
 def _rounded(x: Any, y: Any, rounding_mode: str) -> Any:
     if rounding_mode == "floor":
         return _floor_divide(x, y)
-    return np.trunc(x / y) if x.dtype.kind == "f" else c_div(x, y)
+    if x.dtype.kind == "f":
+        return np.trunc(x / y)
+    refuse_zero(x, y)
+    return c_div(x, y)
 
 
 def _rounded_formula(b: Any, self: Any, other: Any, rounding_mode: str) -> Any:
@@ -171,6 +203,7 @@ DIV_ROUNDED = elementwise(
     _rounded,
     _rounded_formula,
     {"self": zero, "other": zero},
+    check=_divisor,
     attrs={"rounding_mode": "str"},
     accepts="number",
     kernel="div_floor_cpu",

@@ -114,8 +114,9 @@ def _scan(name: str, monoid: str, identity: int, numpy: Callable[..., Any], rule
     )
 
 
-def _cumprod_ct(b: Any, ct: Any, self: Any, dim: Any, reverse: Any) -> Any:
-    """Every product without the element in question: right for any number of zeros, and in any order."""
+def _cumprod_ct(b: Any, ct: Any, self: Any, result: Any, dim: Any, reverse: Any) -> Any:
+    """Every product without the element in question: right for any number of zeros, and in any order. `result` is
+    named, as torch saves it too."""
 
     def step(pair: Any) -> Any:
         x, g = pair
@@ -142,4 +143,4 @@ CUMSUM = _scan(
     lambda b, ct, dim, reverse: b.cumsum(ct, dim=dim, reverse=not reverse),
     {},
 )
-CUMPROD = _scan("cumprod", "prod", 1, np.cumprod, _cumprod_ct, {"self": "self"})
+CUMPROD = _scan("cumprod", "prod", 1, np.cumprod, _cumprod_ct, {"self": "self", "result": "result"})

@@ -29,10 +29,12 @@ def of_float(
     *,
     also: tuple[str, ...] = (),
     special: bool = False,
+    alias: tuple[str, ...] = (),
     grad_fn: str | None = None,
+    sample: Callable[..., Any] | None = None,
 ) -> Op:
     """A function of one real variable: integers become float32. `saved` is the one value that the rule needs;
-    `special` offers it under gradc.special too."""
+    `special` offers it under gradc.special too, `alias` under other dotted names."""
     every = (name, *also)
     return elementwise(
         name,
@@ -47,11 +49,11 @@ def of_float(
                 name,
                 unary_call,
                 also=also,
-                names=(*every, f"special.{name}") if special else every,
+                names=(*every, *alias, *((f"special.{name}",) if special else ())),
             ),
         ),
         grad_fn=grad_fn,
-        sample=reals(domain),
+        sample=sample or reals(domain),
     )
 
 
