@@ -99,7 +99,7 @@ SPECIAL = {
     "lgamma": (lambda lib, x: lib.lgamma(x), points(WIDE, [-np.inf, -1, -2])),
     "digamma": (lambda lib, x: lib.digamma(x), points(WIDE, [-1, -3])),
     "trigamma": (lambda lib, x: lib.polygamma(1, x), WIDE[WIDE > -12]),
-    "tetragamma": (lambda lib, x: lib.polygamma(2, x), WIDE[(WIDE > 1e-3) & (WIDE < np.inf)]),
+    "tetragamma": (lambda lib, x: lib.polygamma(2, x), WIDE[(WIDE > 1e-3) & (WIDE < 1e200)]),
     "erfinv": (lambda lib, x: lib.erfinv(x), UNIT),
 }
 
