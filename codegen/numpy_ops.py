@@ -40,6 +40,7 @@ UFUNCS: dict[str, str] = {
 }
 CALLS: dict[str, str] = {
     "rsqrt": "rsqrt({a})",
+    "fresh": "{a}",
     "erf": "erf({a})",
     "fma": "fma({a}, {b}, {c})",
     "umulhi": "umulhi({a}, {b})",

@@ -101,7 +101,7 @@ class _Printer(Reductions):
         if short in CALLS:
             texts = dict(zip("abc", (e.text for e in operands), strict=False))
             same = short in ("convert", "bitcast") and self.walk.type(node.operands[0]).dtype is dtype
-            if same:
+            if same or short == "fresh":
                 self.alias(node, operands[0].text, axes)
                 return
             text = CALLS[short].format(**texts, dtype=dtype_text(dtype))

@@ -191,6 +191,7 @@ SCALAR: dict[str, Scalar] = {
     "fma": _fma,
     "shift_right": _shift_right,
     "umulhi": _umulhi,
+    "fresh": lambda w, names, dtypes, shape, to: names[0],
     "select": lambda w, names, dtypes, shape, to: w.emit(select(names, to, shape)),
     "convert": lambda w, names, dtypes, shape, to: w.emit(cast("convert", names[0], dtypes[0], shape, to)),
     "bitcast": lambda w, names, dtypes, shape, to: w.emit(cast("bitcast_convert", names[0], dtypes[0], shape, to)),

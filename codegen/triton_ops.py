@@ -116,6 +116,7 @@ _FIXED: dict[str, Form] = {
     "log": _call("tl.log"),
     "log2": _call("tl.log2"),
     "erf": _call("tl.erf"),
+    "fresh": Form("tl.where(tl.program_id(0) < tl.num_programs(0), {a}, 0)"),
     "fma": _call("tl.fma", 3, tensors=True),
     "umulhi": _call("tl.umulhi", 2, tensors=True),
     "select": _call("tl.where", 3),

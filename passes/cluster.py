@@ -19,10 +19,10 @@ Labels: TypeAlias = tuple[Label, ...]
 
 TINY = 4096
 """Lanes that one program may hold for a whole cluster: below it any reduction finishes inside the kernel."""
-ROW_LIMIT = 32768
-"""Longest contiguous row held in one tile."""
-CARRY_LIMIT = 16384
-"""Longest row beside which per-column sums are carried in registers."""
+ROW_LIMIT = 65536
+"""Longest contiguous row that is one program's work, however few rows there are."""
+ROW_SHARE = 4096
+"""With many rows, a row may be this many times as long as there are rows."""
 COLUMN_LIMIT = 512
 """Longest reduced extent held in one tile when the reduced axes are not the contiguous ones."""
 OP_LIMIT = 300
@@ -82,6 +82,10 @@ class Cluster:
     cost: int = 0
     name: str = ""
     """Its kernel's, once it has one."""
+    rows: str = ""
+    """The name of the kernel before that, if what is known of each row has one of its own (`divide.py`)."""
+    stored: list[int] = field(default_factory=list)
+    """What its kernel leaves in memory."""
 
     @property
     def kept(self) -> set[int]:
@@ -192,17 +196,15 @@ def _cut_at(stride: int, by_stride: dict[int, int], axes: dict[int, int]) -> Mis
     return Mismatch()
 
 
-def reduction_mode(c: Cluster, over: frozenset[int], limit: int, columns: bool) -> str | None:
+def reduction_mode(c: Cluster, over: frozenset[int], limit: int) -> str | None:
     """How a reduction over these axes may join: "inner" (usable inside the kernel), "final" (leaves partials), or None.
-    `limit` is the longest reduced extent that may lie in one tile; `columns` says that a value per column remains. Does
-    not change the cluster; `settle` does."""
+    `limit` is the longest reduced extent that one program may walk. Does not change the cluster; `settle` does."""
     if c.one_program or (c.tiny and not c.final and c.kind == "MAP"):
         return "inner"
     if c.kind == "ROW":
         if over == c.inner and c.source is None:
             return "inner"
-        carry = over == frozenset(c.kept) and (not columns or c.extent(c.inner) <= CARRY_LIMIT)
-        return "final" if over == frozenset(c.axes) or carry else None
+        return "final" if over in (frozenset(c.axes), frozenset(c.kept)) else None
     if c.kind == "COL":
         return "final" if over == c.inner or over == frozenset(c.axes) else None
     if over == frozenset(c.axes):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gradc.ir.graph import Graph, Node
 
 from .cluster import OP_LIMIT, Cluster, Mismatch, match
+from .halves import halves
 from .merge import complete, may_merge, renaming
 from .remarks import Remark
 from .views import STRIDED
@@ -26,6 +27,7 @@ MEANING = {
     "kernel is full": "one kernel would have more operations or buffers than it may",
     "whole operand needed": "the reader needs all of the value before it starts, as a matrix product does",
     "a kernel between them": "something that must run after the one and before the other separates them",
+    "row is too long": "what is made of a row with it does not fit into registers beside the sums per column",
     "domain grows": "the value is small and its reader large: it is cheaper to store it than to compute it there",
 }
 """What each reason of `fuse.REASONS` says."""
@@ -64,6 +66,7 @@ def kernels_of(fuser: Fuser) -> list[list[Cluster]]:
 def edges(fuser: Fuser, homes: list[list[Cluster]]) -> Iterator[Edge]:
     """Every edge once, whatever the number of operands that read the value; views are no ends of edges."""
     nodes, producer, placed, inline = fuser.graph.nodes, fuser.producer, fuser.cluster_of, fuser.inline
+    divided = {id(c): halves(fuser, c) for c in fuser.clusters if c.rows}
     for i, node in enumerate(nodes):
         if node.op.name in STRIDED:
             continue
@@ -77,6 +80,12 @@ def edges(fuser: Fuser, homes: list[list[Cluster]]) -> Iterator[Edge]:
             readers: tuple[Cluster, ...] = ()
             if p in placed:
                 readers = tuple([c for c in homes[i] if not _within(fuser, p, root, c, p in inline)])
+            home = placed.get(p)
+            if home is not None and home is placed.get(i) and home.rows:
+                parts = divided[id(home)]
+                if p in parts.between and i in parts.columns:
+                    yield Edge(p, i, k, "row is too long", (home,))
+                    continue
             yield Edge(p, i, k, why(fuser, p, i, k, readers[0]) if readers else None, readers)
 
 
@@ -135,7 +144,7 @@ def remark(fuser: Fuser, origin: list[int], edge: Edge) -> Remark:
     assert edge.reason is not None
     numbers: dict[str, Any] = {
         "bytes": types[value].nbytes,
-        "from": home.name,
+        "from": home.rows if edge.source in rows_first(fuser, home) else home.name,
         "to": ", ".join(c.name for c in edge.readers),
     }
     if edge.reason == "kernel is full":
@@ -146,6 +155,11 @@ def remark(fuser: Fuser, origin: list[int], edge: Edge) -> Remark:
         numbers |= {"elements": types[value].numel, "grows_to": types[target.results[0]].numel}
     name = f"{label(graph, origin, edge.source)} -> {label(graph, origin, edge.target)}"
     return Remark("not-fused", name, edge.reason, target.loc or source.loc, numbers)
+
+
+def rows_first(fuser: Fuser, c: Cluster) -> frozenset[int]:
+    """Nodes that the first of a cluster's two kernels computes; none if it has one."""
+    return halves(fuser, c).rows if c.rows else frozenset()
 
 
 def label(graph: Graph, origin: list[int], i: int) -> str:

@@ -85,7 +85,7 @@ class KernelMaker(Lanes):
         if c.kind == "CONTRACT":
             self.space = product_space(self, accesses)
         else:
-            carry = any(set(t) == c.kept and c.kind == "ROW" and c.inner for t in c.final.values())
+            carry = c.kind == "ROW" and any(set(t) == c.kept and self._along_rows(v) for v, t in c.final.items())
             scalars = any(set(t) == set(c.axes) or set(t) == c.kept for t in c.final.values())
             tensors = (self.type_of(v) for v in (*self.inputs, *stored))
             self.space = plan_space(c, accesses, carry, scalars, vector(tensors))
@@ -107,6 +107,10 @@ class KernelMaker(Lanes):
             self.b.loc = self.graph.nodes[node_index].loc
             self._store(v)
         return self.kernel
+
+    def _along_rows(self, v: int) -> bool:
+        """Whether a reduction's operand varies along the rows of a row kernel."""
+        return any(a in self.c.inner for lab in self.c.domains[v] for a in lab)
 
     def class_name(self) -> str:
         c = self.c

@@ -31,6 +31,7 @@ REASONS = (
     "kernel is full",
     "whole operand needed",
     "a kernel between them",
+    "row is too long",
     "domain grows",
 )
 

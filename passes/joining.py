@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from gradc.ir.dim import next_pow2, product
 from gradc.ir.graph import Graph, Node
 from gradc.ir.op import CONTRACTION, ELEMENTWISE, REDUCTION
 
 from .cluster import (
     BUFFER_LIMIT,
-    CARRY_LIMIT,
     COLUMN_LIMIT,
     OP_LIMIT,
     ROW_LIMIT,
+    ROW_SHARE,
     Cluster,
     Label,
     Labels,
@@ -31,7 +32,6 @@ class Joining(Reading):
         self.clusters: list[Cluster] = []
         self.readers: dict[int, list[Cluster]] = {}
         self.fresh = 0
-        self.reductions = {(self.domain(n), n.attrs["dims"]) for n in graph.nodes if n.op.kind == REDUCTION}
 
     def fresh_axis(self, c: Cluster, extent: int) -> int:
         self.fresh += 1
@@ -56,18 +56,16 @@ class Joining(Reading):
         return frozenset(a for d in node.attrs["dims"] for a in labels[d])
 
     def _mode(self, c: Cluster, node: Node, labels: Labels, over: frozenset[int]) -> str | None:
-        """How the reduction may join, given how long a row one tile may hold: shorter where the same rows are also
-        summed per column, which takes registers of its own; much shorter where memory is not contiguous along the
-        row."""
+        """How the reduction may join, given how long a row one program may walk: much shorter where memory is not
+        contiguous along the row, longer where many rows keep all programs busy."""
         if c.kind == "CONTRACT":
             return epilogue_mode(c, over)
         last = next((lab for lab in reversed(labels) if lab), ())
-        shape = self.domain(node)
-        kept = tuple(d for d in range(len(shape)) if d not in node.attrs["dims"])
-        limit = CARRY_LIMIT if (shape, kept) in self.reductions else ROW_LIMIT
         if not last or last[-1] not in over:
-            limit = COLUMN_LIMIT
-        return reduction_mode(c, over, limit, any(a not in over for lab in labels for a in lab))
+            return reduction_mode(c, over, COLUMN_LIMIT)
+        shape = self.domain(node)
+        rows = product(n for d, n in enumerate(shape) if d not in node.attrs["dims"])
+        return reduction_mode(c, over, max(ROW_LIMIT, next_pow2(rows * ROW_SHARE)))
 
     def _labels(self, c: Cluster, node: Node, shape: tuple[int, ...]) -> list[Label | None] | str:
         """The labels that producers in the cluster give the node's domain, or the reason they cannot."""

@@ -8,6 +8,7 @@ from gradc.ir.graph import Graph, Module
 
 from .edges import distinct, edges, kernels_of, remark, times
 from .fuse import clustered
+from .halves import halves
 from .prepare import prepare
 from .remarks import Remark
 from .schedule import schedule
@@ -50,14 +51,19 @@ def place(module: Module) -> Placement:
     homes = kernels_of(fuser)
     own: dict[str, list[int]] = {}
     repeated: dict[str, list[int]] = {}
+    parts = {id(c): halves(fuser, c) for c in fuser.clusters if c.rows}
     for i, kernels in enumerate(homes):
         for c in kernels:
-            table = repeated if i in fuser.inline and i not in c.nodes else own
-            table.setdefault(c.name, []).append(origin[i])
+            first = c.rows and i in parts[id(c)].rows
+            if first:
+                own.setdefault(c.rows, []).append(origin[i])
+            if not first or i in parts[id(c)].columns:
+                table = repeated if first or (i in fuser.inline and i not in c.nodes) else own
+                table.setdefault(c.name, []).append(origin[i])
     finishes: dict[str, list[int]] = {}
     axes: dict[str, str] = {}
     for c in fuser.clusters:
-        axes[c.name] = times(c.axes.values())
+        axes[c.name] = axes[c.rows or c.name] = times(c.axes.values())
         finishes.setdefault(c.name, []).extend(origin[fuser.producer[v]] for v in c.finishes)
     launches = tuple(
         Launch(

@@ -3,16 +3,19 @@ launches."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gradc.ir.build import GraphBuilder
 from gradc.ir.graph import Graph, Module
 from gradc.ir.op import REGISTRY
-from gradc.ir.types import TensorType, tensor
+from gradc.ir.types import BufferType, TensorType, Type, tensor
 
 from .batch import Batch
 from .cluster import Cluster
+from .divide import Part
 from .emit import KernelMaker
+from .fit import fit
 
 if TYPE_CHECKING:
     from .fuse import Fuser
@@ -43,6 +46,7 @@ class Schedule:
         self.b = GraphBuilder(main)
         self.env: dict[int, int] = {}
         self.kernels: dict[str, Graph] = {}
+        self.launched = 0
         self.partials: dict[int, tuple[int, int]] = {}
         for v, attrs in zip(graph.inputs, graph.input_attrs, strict=True):
             self.env[v] = main.add_input(graph.types[v], **attrs)
@@ -79,21 +83,18 @@ class Schedule:
         if c is None:
             return
         graph, partials = self.graph, self.partials
-        c.name = name = f"{self.module.entry}_{len(self.kernels)}"
+        c.name = f"{self.module.entry}_{self.launched}"
+        self.launched += 1
         maker = KernelMaker(self.fuser, c, self.wanted, partials)
-        self.kernels[name] = maker.make(name)
-        operands = tuple(partials[v][0] if v in c.finishes else self.env[v] for v in maker.inputs)
-        types: list[Any] = []
-        for v in maker.outputs:
-            t = graph.types[v]
-            assert isinstance(t, TensorType)
-            count = maker.partial_count.get(v, 1)
-            types.append(t if count == 1 else tensor((count, *t.shape), t.dtype))
-        self.b.loc = None
-        results = self.b.emit(REGISTRY["tile.launch"], operands, {"kernel": name}, types)
-        for v, r in zip(maker.outputs, results, strict=True):
+        parts = fit(maker.make(c.name))
+        c.rows = parts[0].kernel.name if len(parts) > 1 else ""
+        c.stored = maker.outputs
+        self.kernels.update((part.kernel.name, part.kernel) for part in parts)
+        operands = [partials[v][0] if v in c.finishes else self.env[v] for v in maker.inputs]
+        results = _launch(self.b, parts, operands, [graph.types[v] for v in maker.outputs])
+        for v, (r, count) in zip(maker.outputs, results, strict=True):
             if v in maker.partial_count:
-                partials[v] = (r, maker.partial_count[v])
+                partials[v] = (r, count)
             else:
                 self.env[v] = r
             if v in graph.names:
@@ -103,3 +104,33 @@ class Schedule:
 def schedule(module: Module, graph: Graph, fuser: Fuser) -> Module:
     """The scheduled module: kernels in order of position and a main function of launches on whole tensors."""
     return Schedule(module, graph, fuser).run()
+
+
+def _launch(
+    b: GraphBuilder, parts: Sequence[Part], operands: list[int], written: Sequence[Type]
+) -> list[tuple[int, int]]:
+    """Launch a cluster's kernels one after the other. Returns its results in order, each with the number of partials
+    that it consists of."""
+    b.loc = None
+    values = dict(enumerate(operands))
+    counts: dict[int, int] = {}
+    end = len(operands) + len(written)
+    for part in parts:
+        outs: list[tuple[int, TensorType]] = []
+        for k, v in zip(part.buffers, part.kernel.inputs, strict=True):
+            buffer = part.kernel.types[v]
+            assert isinstance(buffer, BufferType)
+            if k in values:
+                continue
+            t = written[k - len(operands)] if k < end else tensor((buffer.numel,), buffer.dtype)
+            assert isinstance(t, TensorType)
+            counts[k] = buffer.numel // max(t.numel, 1) if t.numel else 1
+            outs.append((k, t if counts[k] == 1 else tensor((counts[k], *t.shape), t.dtype)))
+        ids = b.emit(
+            REGISTRY["tile.launch"],
+            tuple([values[k] for k in part.buffers if k in values]),
+            {"kernel": part.kernel.name},
+            [t for _, t in outs],
+        )
+        values.update(zip((k for k, _ in outs), ids, strict=True))
+    return [(values[k], counts[k]) for k in range(len(operands), end)]

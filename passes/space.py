@@ -26,7 +26,9 @@ ROW_TILE = 4096
 PROGRAMS = 132
 """Persistent programs: one per multiprocessor of the reference target."""
 MAX_PARTIALS = 4096
-"""Most scalar partials that one finaliser adds up in one tile."""
+"""Scalar partials from which on programs take several tiles."""
+LONG_ROW = 16384
+"""Padded row from which on a program takes one tile: what a loop over rows keeps besides the row costs registers."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,9 @@ def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalar
             lanes = 1
         shared = odd and last is not None and shared_row(accesses, c.kept, last)
         tiles = ceil_div(max(n, 1), lanes)
-        if rows_to_columns or (scalars and tiles > MAX_PARTIALS):
+        if rows_to_columns or (scalars and tiles > MAX_PARTIALS and r.tile < LONG_ROW):
             x = persistent("x", x_dims, lanes, programs(PROGRAMS, odd, vector))
-        elif (c.extra or shared) and tiles > 4 * PROGRAMS:
+        elif (c.extra or shared) and tiles > 4 * PROGRAMS and r.tile < LONG_ROW:
             x = persistent("x", x_dims, lanes, programs(4 * PROGRAMS, odd, vector))
         else:
             x = spread("x", x_dims, lanes)

@@ -119,6 +119,7 @@ CASES = [
     ("umulhi", u32),
     ("neg", i32),
     ("abs", i64),
+    ("fresh", f32),
 ]
 
 

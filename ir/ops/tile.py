@@ -97,7 +97,9 @@ UNARY: tuple[tuple[str, Any], ...] = (
     ("log2", np.log2),
     ("erf", erf_array),
     ("bitwise_not", np.invert),
+    ("fresh", lambda x: x),
 )
+"""`fresh` is its operand, but what is computed from it is computed again: a compiler cannot tell that it has been."""
 COMPARISONS: tuple[tuple[str, Any], ...] = (
     ("eq", np.equal),
     ("ne", np.not_equal),

@@ -1,0 +1,47 @@
+"""Row kernels that fit a multiprocessor: what is done when a kernel would hold more than the registers.
+
+A row kernel as fusion makes it holds its row in one tile, whatever its length, and reads it once. If the estimate of
+`pressure.py` says that this cannot be, even if what is short arithmetic is computed twice (`remake.py`), the row is
+walked in a loop, once per phase (`regroup.py`): each further phase is a second read, counted as such. A kernel that
+also sums per column becomes two (`divide.py`).
+"""
+
+from __future__ import annotations
+
+from gradc.ir.graph import Graph
+from gradc.ir.tile import Group, groups
+
+from .divide import Part, divide
+from .order import columns_early, constants_first
+from .pick import pick
+from .pressure import BUDGET, columns, pressure
+from .regroup import row_loop
+from .remake import remake
+
+ONE_TILE = 32768
+"""Longest row held in one tile."""
+SHORT = 8192
+"""Rows up to this always fit."""
+
+
+def fit(kernel: Graph) -> tuple[Part, ...]:
+    """The kernels that are launched in its place, in order."""
+    kernel = columns_early(constants_first(pick(kernel)))
+    row = long_row(kernel)
+    whole = tuple(range(len(kernel.inputs)))
+    if row is None:
+        return (Part(kernel, whole),)
+    if row.tile <= ONE_TILE:
+        again = remake(kernel, row)
+        if pressure(again, row) <= BUDGET:
+            return (Part(again, whole),)
+    if not columns(kernel, row):
+        return (Part(row_loop(kernel, row), whole),)
+    rows, blocks = divide(kernel, row)
+    return (*(Part(part.kernel, rows.buffers) for part in fit(rows.kernel)), blocks)
+
+
+def long_row(kernel: Graph) -> Group | None:
+    """The group that lies whole in each program's tile and is long, if there is one."""
+    found = [g for g in groups(kernel) if g.grid == g.loop == 1 and g.tile > SHORT]
+    return max(found, key=lambda g: g.tile, default=None)

@@ -1,0 +1,33 @@
+"""Kernels without what no store or check needs."""
+
+from __future__ import annotations
+
+from gradc.ir.graph import Graph
+from gradc.ir.rewrite import Rewriter
+
+ROOTS = ("tile.store", "tile.check")
+
+
+def needed(kernel: Graph, roots: set[int]) -> set[int]:
+    """Positions of these nodes and of all they depend on."""
+    producer = kernel.producers()
+    out, stack = set(roots), list(roots)
+    while stack:
+        for o in kernel.nodes[stack.pop()].operands:
+            i = producer[o]
+            if i >= 0 and i not in out:
+                out.add(i)
+                stack.append(i)
+    return out
+
+
+def sweep(kernel: Graph) -> Graph:
+    """The kernel with dead nodes gone; its buffers stay."""
+    keep = needed(kernel, {i for i, n in enumerate(kernel.nodes) if n.op.name in ROOTS})
+    if len(keep) == len(kernel.nodes):
+        return kernel
+    r = Rewriter(kernel, "tile")
+    for i, node in enumerate(kernel.nodes):
+        if i in keep:
+            r.copy(node)
+    return r.finish()
