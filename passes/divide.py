@@ -21,6 +21,8 @@ from .regroup import regroup
 from .space import PROGRAMS
 from .sweep import ROOTS
 
+ONE_TILE = 32768
+"""Longest row held in one tile."""
 BLOCK = 1024
 """Columns of a block."""
 VECTOR = 8
@@ -61,8 +63,13 @@ def _block(g: Group, row: Group, at_once: int) -> Group:
 
 
 def _as_long(kernel: Graph, store: Node, row: Group) -> bool:
-    """Whether what is stored is as long as a row."""
-    return any(any(cs) for g, cs in zip(groups(kernel), store.attrs["coeffs"], strict=True) if g.letter == row.letter)
+    """Whether what is stored is as long as a row, or summed from what is over all rows: such a sum is one more
+    reduction for a kernel that holds its row, but nothing to one that walks it."""
+    if any(any(cs) for g, cs in zip(groups(kernel), store.attrs["coeffs"], strict=True) if g.letter == row.letter):
+        return True
+    i = kernel.producers()[store.operands[0]]
+    over = kernel.nodes[i].attrs.get("over", "") if i >= 0 else ""
+    return row.letter in over and over != row.letter and row.extent <= ONE_TILE
 
 
 def _after_row(kernel: Graph, row: Group) -> set[int]:

@@ -11,15 +11,13 @@ from __future__ import annotations
 from gradc.ir.graph import Graph
 from gradc.ir.tile import Group, groups
 
-from .divide import Part, divide
+from .divide import ONE_TILE, Part, divide
 from .order import columns_early, constants_first
 from .pick import pick
 from .pressure import BUDGET, columns, pressure
 from .regroup import row_loop
 from .remake import remake
 
-ONE_TILE = 32768
-"""Longest row held in one tile."""
 SHORT = 8192
 """Rows up to this always fit."""
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from gradc.ir.op import REDUCTION
 
 from .cluster import Cluster
+from .divide import ONE_TILE
 from .reading import Reading
 
 
@@ -55,9 +56,11 @@ def halves(fuser: Reading, c: Cluster) -> Halves:
 
 
 def _whole(c: Cluster, i: int, fuser: Reading) -> bool:
-    """Whether nothing as long as a row is left of the node's operands."""
+    """Whether nothing as long as a row is left of the node's operands, in the kernel of the rows."""
     node = fuser.graph.nodes[i]
-    return node.op.kind == REDUCTION and c.inner <= c.final.get(node.results[0], c.inner)
+    over = c.final.get(node.results[0], frozenset(c.inner))
+    stays = over == c.inner or c.extent(c.inner) > ONE_TILE
+    return node.op.kind == REDUCTION and c.inner <= over and stays
 
 
 def _long(c: Cluster, i: int, fuser: Reading, labels: dict[int, tuple[tuple[int, ...], ...]]) -> bool:

@@ -56,7 +56,9 @@ def _again(kernel: Graph, row: Group, barrier: int) -> Graph:
                 r.map[v] = b.fresh(b.var(r.map[v])).v
             for nodes in reversed(plans.values()):
                 for j in nodes:
-                    r.copy(kernel.nodes[j])
+                    again = kernel.nodes[j]
+                    types = [kernel.types[v] for v in again.results]
+                    r.map[again.results[0]] = b.emit(again.op, r.operands(again), again.attrs, types)[0]
     return sweep(r.finish())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gradc.ir.graph import Graph
-from gradc.ir.rewrite import Rewriter
+from gradc.ir.rewrite import compact
 
 ROOTS = ("tile.store", "tile.check")
 
@@ -26,8 +26,4 @@ def sweep(kernel: Graph) -> Graph:
     keep = needed(kernel, {i for i, n in enumerate(kernel.nodes) if n.op.name in ROOTS})
     if len(keep) == len(kernel.nodes):
         return kernel
-    r = Rewriter(kernel, "tile")
-    for i, node in enumerate(kernel.nodes):
-        if i in keep:
-            r.copy(node)
-    return r.finish()
+    return compact(kernel, [i in keep for i in range(len(kernel.nodes))])
