@@ -36,6 +36,9 @@ class Moving(Joining):
     def _move(self, a: Cluster, c: Cluster, rename: dict[int, int]) -> None:
         for root in a.reads:
             self.readers[root] = [c if u is a else u for u in self.readers[root]]
+        for v in a.labels:
+            if v in self.readers:
+                self.readers[v] = [u for u in self.readers[v] if u is not c]
         for i in a.nodes:
             self.cluster_of[i] = c
         absorb(a, c, rename)
