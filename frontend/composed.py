@@ -140,6 +140,38 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return turned
 
 
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Each of some vectors, spread over the grid that they span: "ij" as matrices are indexed, "xy" with the first two
+    dimensions exchanged."""
+    given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else list(tensors)
+    if indexing not in (None, "ij", "xy"):
+        raise GradRuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    if not given:
+        raise GradRuntimeError("meshgrid expects a non-empty TensorList")
+    for t in given:
+        if t.ndim > 1:
+            raise GradRuntimeError(
+                f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {_shown(t)}"
+            )
+    if any(t.dtype is not given[0].dtype for t in given):
+        raise GradRuntimeError("meshgrid expects all tensors to have the same dtype")
+    flip = indexing == "xy" and len(given) > 1
+    if flip:
+        given[:2] = given[1::-1]
+    shape = [t.numel() for t in given]
+    grids = [
+        t.reshape([n if i == k else 1 for i in range(len(given))]).expand(shape)
+        for k, (t, n) in enumerate(zip(given, shape, strict=True))
+    ]
+    if flip:
+        grids[:2] = grids[1::-1]
+    return tuple(grids)
+
+
+def _shown(t: Tensor) -> str:
+    return "a traced value" if t._traced is not None else str(t)
+
+
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of the difference."""
     return (input - other).norm(p)  # type: ignore[no-any-return]
@@ -248,6 +280,6 @@ _BOTH: dict[str, Callable[..., Any]] = {
 METHODS: dict[str, Callable[..., Any]] = {**_BOTH, "map_": map_}
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     **_BOTH,
-    **{f.__name__: f for f in (dstack, where, is_inference, can_cast, scalar_tensor)},
+    **{f.__name__: f for f in (dstack, meshgrid, where, is_inference, can_cast, scalar_tensor)},
     **{f"atleast_{n}d": _at_least(n) for n in (1, 2, 3)},
 }

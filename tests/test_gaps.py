@@ -89,6 +89,26 @@ def test_limits_of_dtypes_and_layout():
     assert repr(gc.strided) == repr(torch.strided)
 
 
+@pytest.mark.parametrize("indexing", ["ij", "xy"])
+def test_grids(indexing):
+    shown = []
+    for lib in (torch, gc):
+        grids = lib.meshgrid(lib.arange(3), lib.arange(2), lib.tensor(7), indexing=indexing)
+        shown.append(str(grids))
+        with pytest.raises(RuntimeError, match="same dtype"):
+            lib.meshgrid(lib.arange(3), lib.ones(2), indexing=indexing)
+    assert shown[0] == shown[1]
+
+
+def test_the_second_derivative_of_huber_at_its_knee():
+    for lib in (torch, gc):
+        x = lib.tensor([-1.0, 0.5, 1.0, 2.0], requires_grad=True)
+        loss = lib.nn.functional.huber_loss(x, lib.zeros(4), reduction="sum")
+        (g,) = lib.autograd.grad(loss, x, create_graph=True)
+        assert g.tolist() == [-1, 0.5, 1, 1]
+        assert lib.autograd.grad(g.sum(), x)[0].tolist() == [0, 1, 0, 0]
+
+
 def points(*parts):
     return np.concatenate([np.asarray(p, np.float64) for p in parts])
 

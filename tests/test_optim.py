@@ -219,3 +219,26 @@ def test_learning_rates_follow_torchs_schedules(name: str) -> None:
 def test_schedules_refuse_what_is_not_an_optimiser() -> None:
     with pytest.raises(TypeError, match="int is not an Optimizer"):
         gc.optim.lr_scheduler.StepLR(3, 1)
+
+
+def test_schedules_act_on_one_optimiser_together():
+    seen = []
+    for lib in (torch, gc):
+        opt = lib.optim.SGD([lib.ones(1, requires_grad=True)], lr=1.0)
+        make = lib.optim.lr_scheduler
+        schedules = [
+            make.StepLR(opt, 2, 0.5),
+            make.MultiStepLR(opt, [3, 3, 7], 0.5),
+            make.ExponentialLR(opt, 0.9),
+            make.LinearLR(opt, 0.25, 0.8, 5),
+            make.CosineAnnealingLR(opt, 4, 0.01),
+        ]
+        rates = []
+        for _ in range(14):
+            opt.step()
+            for s in schedules:
+                s.step()
+                rates.append(s.get_last_lr()[0])
+            rates.append(opt.param_groups[0]["lr"])
+        seen.append(rates)
+    np.testing.assert_allclose(seen[1], seen[0], rtol=1e-12)

@@ -122,6 +122,9 @@ class CopySlices(Node):
         self.steps = steps
         self.node: Node | None = node
 
+    def name(self) -> str:
+        return "torch::autograd::CopySlices"
+
     def apply(self, cts: list[Tensor | None], wanted: Sequence[bool]) -> Sequence[Tensor | None]:
         if self.node is None:
             raise GradRuntimeError(FREED)

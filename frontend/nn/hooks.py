@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from gradc.ir.errors import GradRuntimeError
 
 from ..autograd.hooks import RemovableHandle
+from .backward_hooks import BackwardHooks
 
 
 class Hook(NamedTuple):
@@ -37,14 +38,19 @@ def call(module: Any, pre: Hooks, post: Hooks, args: tuple[Any, ...], kwargs: di
     """`module.forward` between its hooks."""
     ran: set[int] = set()
     result = None
+    backward = None
+    if module._backward_hooks or module._backward_pre_hooks:
+        backward = BackwardHooks(module, module._backward_pre_hooks, module._backward_hooks)
     try:
         for hook in pre.values():
             args, kwargs = _before(module, hook, args, kwargs)
+        if backward is not None:
+            args = backward.arguments(args)
         result = module.forward(*args, **kwargs)
         for key, hook in post.items():
             ran.add(key)
             result = _after(module, hook, args, kwargs, result)
-        return result
+        return result if backward is None else backward.results(result)
     except Exception:
         for key, hook in post.items():
             if hook.always and key not in ran:

@@ -26,6 +26,8 @@ class Module(Stateful):
     forward: Callable[..., Any]
     _forward_hooks: Hooks
     _forward_pre_hooks: Hooks
+    _backward_hooks: Hooks
+    _backward_pre_hooks: Hooks
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name = type(self).__name__
@@ -36,11 +38,13 @@ class Module(Stateful):
         super().__init__()
         self.__dict__["_forward_hooks"] = Hooks()
         self.__dict__["_forward_pre_hooks"] = Hooks()
+        self.__dict__["_backward_hooks"] = Hooks()
+        self.__dict__["_backward_pre_hooks"] = Hooks()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(self, "forward"):
             raise UnsupportedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
-        if not self._forward_hooks and not self._forward_pre_hooks:
+        if not (self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks):
             return self.forward(*args, **kwargs)
         return call(self, self._forward_pre_hooks, self._forward_hooks, args, kwargs)
 
@@ -55,6 +59,16 @@ class Module(Stateful):
     ) -> RemovableHandle:
         """Call `hook(module, args, result)` after `forward`; what it returns replaces the result."""
         return self._forward_hooks.add(Hook(hook, with_kwargs, always_call), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the arguments are there; what it returns
+        replaces them. Not for compiled functions."""
+        return self._backward_hooks.add(Hook(hook, False), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call `hook(module, grad_output)` when the gradients of the results are there; what it returns replaces
+        them. Not for compiled functions."""
+        return self._backward_pre_hooks.add(Hook(hook, False), prepend)
 
     # -- modes -------------------------------------------------------------------------------------------------------
 

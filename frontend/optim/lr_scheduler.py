@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,14 +56,16 @@ class LRScheduler:
         self.__dict__.update(state_dict)
 
 
-class _Shared(LRScheduler):
-    """A schedule that is the same for all groups."""
+class _Chained(LRScheduler):
+    """A schedule that multiplies the learning rates there are, so that several schedules may act on one optimiser."""
 
     def factor(self, epoch: int) -> float:
+        """What the rates of the epoch before are multiplied by (in epoch 0, those the optimiser came with)."""
         raise NotImplementedError
 
-    def factors(self, epoch: int) -> list[float]:
-        return [self.factor(epoch)] * len(self.base_lrs)
+    def get_lr(self) -> list[float]:
+        factor = self.factor(self.last_epoch)
+        return [group["lr"] * factor for group in self.optimizer.param_groups]
 
 
 class LambdaLR(LRScheduler):
@@ -86,7 +87,7 @@ class LambdaLR(LRScheduler):
         return {k: v for k, v in super().state_dict().items() if k != "lr_lambdas"}
 
 
-class StepLR(_Shared):
+class StepLR(_Chained):
     """Times `gamma` every `step_size` epochs."""
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
@@ -94,10 +95,10 @@ class StepLR(_Shared):
         super().__init__(optimizer)
 
     def factor(self, epoch: int) -> float:
-        return self.gamma ** (epoch // self.step_size)
+        return self.gamma if epoch and epoch % self.step_size == 0 else 1.0
 
 
-class MultiStepLR(_Shared):
+class MultiStepLR(_Chained):
     """Times `gamma` at every milestone."""
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
@@ -105,10 +106,10 @@ class MultiStepLR(_Shared):
         super().__init__(optimizer)
 
     def factor(self, epoch: int) -> float:
-        return self.gamma ** bisect_right(self.milestones, epoch)
+        return self.gamma ** self.milestones.count(epoch)
 
 
-class ExponentialLR(_Shared):
+class ExponentialLR(_Chained):
     """Times `gamma` every epoch."""
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
@@ -116,10 +117,10 @@ class ExponentialLR(_Shared):
         super().__init__(optimizer)
 
     def factor(self, epoch: int) -> float:
-        return self.gamma**epoch
+        return self.gamma if epoch else 1.0
 
 
-class LinearLR(_Shared):
+class LinearLR(_Chained):
     """From `start_factor` to `end_factor` in `total_iters` epochs."""
 
     def __init__(
@@ -133,7 +134,12 @@ class LinearLR(_Shared):
         super().__init__(optimizer)
 
     def factor(self, epoch: int) -> float:
-        return self.start_factor + (self.end_factor - self.start_factor) * min(epoch / self.total_iters, 1.0)
+        if epoch == 0:
+            return self.start_factor
+        if epoch > self.total_iters:
+            return 1.0
+        step = self.end_factor - self.start_factor
+        return 1.0 + step / (self.total_iters * self.start_factor + (epoch - 1) * step)
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -144,5 +150,11 @@ class CosineAnnealingLR(LRScheduler):
         super().__init__(optimizer)
 
     def get_lr(self) -> list[float]:
-        part = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
-        return [self.eta_min + (lr - self.eta_min) * part for lr in self.base_lrs]
+        epoch, least, rates = self.last_epoch, self.eta_min, [g["lr"] for g in self.optimizer.param_groups]
+        if epoch == 0:
+            return rates
+        if (epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
+            up = (1 - math.cos(math.pi / self.T_max)) / 2
+            return [lr + (base - least) * up for lr, base in zip(rates, self.base_lrs, strict=True)]
+        part = (1 + math.cos(math.pi * epoch / self.T_max)) / (1 + math.cos(math.pi * (epoch - 1) / self.T_max))
+        return [part * (lr - least) + least for lr in rates]

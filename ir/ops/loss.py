@@ -176,7 +176,7 @@ def _np_huber(d: Any, delta: Any) -> Any:
 
 
 def _huber_slope(b: Any, d: Any, delta: Any) -> Any:
-    return b.where(b.abs(d) > delta, sign(b, d) * delta, d)
+    return b.where(b.abs(d) >= delta, sign(b, d) * delta, d)
 
 
 def _huber_call(op: Any, input: Any, target: Any, reduction: Any = "mean", delta: Any = 1.0, weight: Any = None) -> Any:
