@@ -49,8 +49,9 @@ CALLS: dict[str, str] = {
     "select": "np.where({a}, {b}, {c})",
     "convert": "{a}.astype({dtype}, copy=False)",
     "bitcast": "{a}.view({dtype})",
+    "again": "{a}",
 }
-TYPED_LITERALS = frozenset(("fma", "umulhi", "idiv", "rem", "select", "convert", "bitcast"))
+TYPED_LITERALS = frozenset(("fma", "umulhi", "idiv", "rem", "select", "convert", "bitcast", "again"))
 """Ops whose literal operands must be scalars of their dtype: NumPy has no other operand to take it from."""
 
 REDUCTIONS: dict[str, str] = {

@@ -101,8 +101,8 @@ class _Printer(Reductions):
         if short in CALLS:
             texts = dict(zip("abc", (e.text for e in operands), strict=False))
             same = short in ("convert", "bitcast") and self.walk.type(node.operands[0]).dtype is dtype
-            if same or short == "fresh":
-                self.alias(node, operands[0].text, axes)
+            if same or short in ("fresh", "again"):
+                self.alias(node, operands[0].text, operands[0].axes)
                 return
             text = CALLS[short].format(**texts, dtype=dtype_text(dtype))
             self.set(node, text, axes, owned=short != "bitcast")

@@ -192,6 +192,7 @@ SCALAR: dict[str, Scalar] = {
     "shift_right": _shift_right,
     "umulhi": _umulhi,
     "fresh": lambda w, names, dtypes, shape, to: names[0],
+    "again": lambda w, names, dtypes, shape, to: w.emit(plain("optimization_barrier", names[:1], tensor(shape, to))),
     "select": lambda w, names, dtypes, shape, to: w.emit(select(names, to, shape)),
     "convert": lambda w, names, dtypes, shape, to: w.emit(cast("convert", names[0], dtypes[0], shape, to)),
     "bitcast": lambda w, names, dtypes, shape, to: w.emit(cast("bitcast_convert", names[0], dtypes[0], shape, to)),

@@ -16,6 +16,10 @@ COMPARE, OR, XOR, AND, SHIFT, ADD, MUL, UNARY, ATOM = 1, 2, 3, 4, 5, 6, 7, 8, 10
 _SUFFIX = {"f64": "fp64", "f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 _TYPE = {"f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
+SOME_NAN = 0x7FD1E5A5
+"""`again` gives way to its second operand where that is this NaN or the one before: never, but no compiler knows. A
+range, because from equality a compiler would know the operand, and compute with both sides of the choice apart."""
+
 
 def pointer_type(dtype: DType) -> str:
     """Triton's spelling of a pointer argument: `*fp32`, `*i64`, `*u8`."""
@@ -87,6 +91,12 @@ def _bitcast(types: tuple[DType, ...], attrs: dict[str, Any]) -> Form:
     return Form(f"{{a}}.to({type_text(attrs['dtype'])}, bitcast=True)", need=(ATOM, 0, 0))
 
 
+def _again(types: tuple[DType, ...], attrs: dict[str, Any]) -> Form:
+    bits = "{b}" if types[1].bits == 32 else "{b}.to(tl.float32)"
+    never = f"({bits}.to(tl.int32, bitcast=True) ^ {SOME_NAN ^ 0x7FFFFFFF}) >= {0x7FFFFFFE}"
+    return Form(f"tl.where({never}, {{b}}, {{a}})", need=(0, ATOM, 0), repeats="b", tensors=True)
+
+
 _FIXED: dict[str, Form] = {
     "add": _infix("+", ADD),
     "sub": _infix("-", ADD),
@@ -129,6 +139,7 @@ _BY_TYPE: dict[str, Callable[[tuple[DType, ...], dict[str, Any]], Form]] = {
     "rint": _rint,
     "convert": _convert,
     "bitcast": _bitcast,
+    "again": _again,
 }
 
 HELPERS: dict[str, str] = {

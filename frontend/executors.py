@@ -11,8 +11,8 @@ from gradc.runtime.executors import EXECUTORS, Array, Runner, check_executor
 
 DEFAULT = "tiled"
 TO_PLANNED = {
-    "traced": "inline,decompose,simplify,cse,dce,fuse,plan-memory",
-    "joint": "decompose,simplify,cse,dce,fuse,plan-memory",
+    "traced": "inline,decompose,simplify,cse,dce,checkpoint,fuse,plan-memory",
+    "joint": "decompose,simplify,cse,dce,checkpoint,fuse,plan-memory",
 }
 
 

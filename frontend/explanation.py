@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HOWS = {"computed": "", "repeated": "repeats ", "finished": "adds up the partials of "}
 """How a launch comes by an operation's result, and what the text says before such operations."""
 
-TO_SIMPLIFIED = "decompose,simplify,cse,dce"
+TO_SIMPLIFIED = "decompose,simplify,cse,dce,checkpoint"
 
 
 class Explanation:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STAGES = ("traced", "joint", "simplified", "scheduled", "planned")
 TO_JOINT = "inline,adjoint"
-FROM_JOINT = "decompose,simplify,cse,dce,fuse,plan-memory"
+FROM_JOINT = "decompose,simplify,cse,dce,checkpoint,fuse,plan-memory"
 
 
 class Stages(Mapping[str, str]):

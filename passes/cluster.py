@@ -80,6 +80,8 @@ class Cluster:
     extra: set[int] = field(default_factory=set)
     """Axes of reductions that every program repeats for itself."""
     cost: int = 0
+    lines: dict[tuple[int, ...], frozenset[int]] = field(default_factory=dict)
+    """Operands that several nodes read -> what is computed from them here (`work.py`)."""
     name: str = ""
     """Its kernel's, once it has one."""
     rows: str = ""

@@ -80,17 +80,20 @@ class Fuser(Moving):
             if home is not None and c.labels[view.root] != labels:
                 return False
             home, labels = c, c.labels[view.root]
-        if home is None or home.cost + self.cost(node) > OP_LIMIT:
+        if home is None or home.cost + self.work.room(node, home) > OP_LIMIT:
             return False
         v = node.results[0]
         home.nodes.append(i)
-        home.cost += self.cost(node)
+        self.work.add(node, home)
         home.labels[v] = home.domains[v] = labels
         self.cluster_of[i] = home
         return True
 
     def _visit(self, i: int, node: Node) -> None:
-        if self._continues(i, node):
+        if i in self.work.heads:
+            self._start(i, node)
+            return
+        if self._continues(i, node) or self._expected(i, node):
             return
         whole = self.whole(node)
         for k, view in enumerate(self.aligned(node)):
@@ -107,8 +110,33 @@ class Fuser(Moving):
         blocked = self._join(i, node) if node.op.kind != CONTRACTION else ""
         if blocked is None:
             return
-        if not self._repeats(i, node, SHORT if blocked == "kernel is full" else REPEAT_LIMIT):
+        full = blocked == "kernel is full"
+        whole_block = full and node.results[0] in self.work.blocks
+        if whole_block or not self._repeats(i, node, SHORT if full else REPEAT_LIMIT):
             self.open(i, node)
+
+    def _start(self, i: int, node: Node) -> None:
+        """A copied segment goes where its gradient is, if there is room for it and its readers; else it opens a
+        cluster, which reads what the segment starts from."""
+        c = self.cluster_of.get(self.root_node(node.operands[1]))
+        if c is not None and c.pos >= self.floor(node):
+            reason: str | None = "kernel is full"
+            if c.cost + sum([n for _, n in self.work.segment(i, c)]) <= OP_LIMIT:
+                reason = self.try_join(c, i, node, self.domain(node), horizontal=False)
+            if reason is None:
+                self.work.reserve(i, c)
+                return
+            self.refused[(i, c)] = reason
+        self.open(i, node)
+        self.work.reserve(i, self.cluster_of[i])
+
+    def _expected(self, i: int, node: Node) -> bool:
+        """Whether the node joined the cluster that keeps room for it."""
+        c = self.work.reserved.get(node.results[0]) if node.results else None
+        if c is None or not c.nodes or c.pos < self.floor(node):
+            return False
+        within = any([self.cluster_of.get(self.root_node(o)) is c for o in node.operands])
+        return self.try_join(c, i, node, self.domain(node), horizontal=not within) is None
 
     def expands(self, node: Node) -> bool:
         """Whether the result is far larger than all it reads: such a value had better never lie in memory."""
@@ -125,7 +153,7 @@ class Fuser(Moving):
         """Leave the node to its readers if it is short arithmetic on memory, or counts something in integer inputs."""
         if not self.pinned.isdisjoint(node.results) or node.op.kind not in (ELEMENTWISE, REDUCTION):
             return False
-        cost = self.cost(node)
+        cost = self.work.cost(node)
         leaves: list[int] = []
         for o in node.operands:
             p = self.root_node(o)

@@ -103,7 +103,7 @@ class Joining(Reading):
 
     def try_join(self, c: Cluster, i: int, node: Node, shape: tuple[int, ...], horizontal: bool) -> str | None:
         """Join, or say why not (and leave the cluster as it was, up to split axes)."""
-        if c.cost + self.cost(node) > OP_LIMIT or len(c.reads) + len(node.operands) > BUFFER_LIMIT:
+        if c.cost + self.work.room(node, c) > OP_LIMIT or len(c.reads) + len(node.operands) > BUFFER_LIMIT:
             return "kernel is full"
         if c.kind == "CONTRACT" and node.op.kind not in (ELEMENTWISE, REDUCTION):
             return "axis conflict"
@@ -155,7 +155,7 @@ class Joining(Reading):
 
     def _add(self, c: Cluster, i: int, node: Node, labels: Labels, over: frozenset[int] | None, mode: str) -> None:
         c.nodes.append(i)
-        c.cost += self.cost(node)
+        self.work.add(node, c)
         v = node.results[0]
         c.domains[v] = labels
         for k, view in self.reads(node):

@@ -79,4 +79,6 @@ def absorb(a: Cluster, c: Cluster, rename: dict[int, int]) -> None:
         c.kind, c.inner = "ROW", {rename[x] for x in a.inner}
     c.nodes = sorted(a.nodes + c.nodes)
     c.cost += a.cost
+    for operands, lines in a.lines.items():
+        c.lines[operands] = c.lines.get(operands, frozenset()) | lines
     a.nodes = []

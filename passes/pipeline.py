@@ -16,6 +16,7 @@ from gradc.ir.errors import GradValueError
 from gradc.ir.graph import Module
 
 from .adjoint import adjoint
+from .checkpoint import checkpoint
 from .cse import cse
 from .dce import dce
 from .decompose import decompose
@@ -46,6 +47,7 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("simplify", simplify, ("decomposed", "simplified"), "simplified"),
     Pass("cse", cse, ("traced", "joint", "decomposed", "simplified")),
     Pass("dce", dce, ("traced", "joint", "decomposed", "simplified")),
+    Pass("checkpoint", checkpoint, ("simplified",)),
     Pass("fuse", fuse, ("simplified",), "scheduled"),
     Pass("plan-memory", plan_memory, ("scheduled",), "planned"),
 )

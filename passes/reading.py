@@ -9,8 +9,9 @@ from gradc.ir.op import CONTRACTION, INDEXED, RANDOM, REDUCTION, SOURCE
 
 from .cluster import Cluster
 from .repeat import Repeated, compose
-from .template import Template, template_of
+from .template import Templates
 from .views import STRIDED, View, broadcast_to, identity
+from .work import Work
 
 
 class Reading:
@@ -28,7 +29,8 @@ class Reading:
         self.late = False
         self.settled = False
         self.again: set[int] = set()
-        self.templates: dict[Any, Template] = {}
+        self.templates = Templates()
+        self.work = Work(graph, self.templates)
         self._aligned: dict[int, tuple[View, ...]] = {}
         self._reads: dict[int, list[tuple[int, View]]] = {}
         self._opened: dict[int, list[View]] = {}
@@ -43,13 +45,6 @@ class Reading:
         v = node.operands[0] if node.op.kind == REDUCTION else node.results[0]
         shape: tuple[int, ...] = self.types[v].shape
         return shape
-
-    def cost(self, node: Node) -> int:
-        """Scalar operations per element, as the kernel's text will have them."""
-        if node.op.formula is None:
-            return 1
-        dtypes = tuple([self.types[o].dtype for o in node.operands])
-        return template_of(self.templates, node.op, node.attrs, dtypes, self.types[node.results[0]].dtype).size
 
     def whole(self, node: Node) -> tuple[int, ...]:
         """Operand positions that a kernel must find complete in memory."""

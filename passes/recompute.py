@@ -85,7 +85,7 @@ class Recompute:
         stack = [i]
         while stack:
             node = fuser.graph.nodes[stack.pop()]
-            e.cost += fuser.cost(node)
+            e.cost += fuser.work.cost(node)
             if e.cost > REPEAT_LIMIT or fuser.whole(node):
                 return None
             for o in node.operands:

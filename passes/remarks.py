@@ -8,7 +8,7 @@ from typing import Any
 
 from gradc.ir.graph import Loc
 
-KINDS = ("no-gradient", "cut", "not-fused", "saved", "deleted", "copied", "precision")
+KINDS = ("no-gradient", "cut", "not-fused", "saved", "recomputed", "deleted", "copied", "precision")
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,15 @@ class Template:
     result: int
     size: int
     """Scalar operations, constants not counted; at least 1."""
+    lines: frozenset[int]
+    """A number for each operation; one that two templates share does the same in both, given the same operands."""
 
 
-def make(op: Op, attrs: dict[str, Any], dtypes: tuple[DType, ...], result: DType) -> Template:
-    """Run the formula on operands of these dtypes; the last step has dtype `result`."""
+def make(
+    op: Op, attrs: dict[str, Any], dtypes: tuple[DType, ...], result: DType, numbers: dict[Any, int]
+) -> Template:
+    """Run the formula on operands of these dtypes; the last step has dtype `result`. `numbers` is where operations get
+    theirs."""
     assert op.formula is not None, f"{op.name} has no formula"
     graph = Graph(op.short, "kernel")
     b = GraphBuilder(graph, "tile")
@@ -52,32 +57,47 @@ def make(op: Op, attrs: dict[str, Any], dtypes: tuple[DType, ...], result: DType
         assert isinstance(t, TileType)
         key = frozen(node.attrs) if node.attrs else None
         steps.append((node.op, tuple(position[o] for o in node.operands), node.attrs, t.dtype, key))
-    return Template(len(dtypes), tuple(steps), position[out.v], max(sum(1 for s in steps if s[1]), 1))
+    env = [numbers.setdefault(("operand", i, d.name), len(numbers)) for i, d in enumerate(dtypes)]
+    for step, refs, _, d, attr in steps:
+        env.append(numbers.setdefault((step.name, d.name, attr, tuple([env[r] for r in refs])), len(numbers)))
+    lines = frozenset([env[len(dtypes) + i] for i, s in enumerate(steps) if s[1]])
+    return Template(len(dtypes), tuple(steps), position[out.v], max(len(lines), 1), lines)
 
 
-def template_of(
-    cache: dict[Any, Template], op: Op, attrs: dict[str, Any], dtypes: tuple[DType, ...], result: DType
-) -> Template:
-    """The template from the cache, made on first use."""
-    key = (op.name, tuple([d.name for d in dtypes]), frozen(attrs) if attrs else None, result.name)
-    found = cache.get(key)
-    if found is None:
-        found = cache[key] = make(op, attrs, dtypes, result)
-    return found
+class Templates:
+    """Templates made so far."""
+
+    def __init__(self) -> None:
+        self._made: dict[Any, Template] = {}
+        self._numbers: dict[Any, int] = {}
+
+    def of(self, op: Op, attrs: dict[str, Any], dtypes: tuple[DType, ...], result: DType) -> Template:
+        """The template of an op on operands of these dtypes, made on first use."""
+        key = (op.name, tuple([d.name for d in dtypes]), frozen(attrs) if attrs else None, result.name)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = make(op, attrs, dtypes, result, self._numbers)
+        return found
+
+    def of_node(self, node: Node, types: Any) -> Template | None:
+        """The template of an elementwise node in a graph with these types."""
+        if node.op.formula is None:
+            return None
+        dtypes = tuple([types[o].dtype for o in node.operands])
+        return self.of(node.op, node.attrs, dtypes, types[node.results[0]].dtype)
 
 
 class Stamper:
     """Stamps templates into one kernel."""
 
-    def __init__(self, b: GraphBuilder, cache: dict[Any, Template]) -> None:
-        self.b, self.cache = b, cache
+    def __init__(self, b: GraphBuilder, templates: Templates) -> None:
+        self.b, self.templates = b, templates
         self.seen: dict[Any, int] = {}
 
     def apply(self, op: Op, attrs: dict[str, Any], args: list[Var], result: DType) -> Var:
         types: list[Any] = self.b.graph.types
         dtypes = tuple([types[a.v].dtype for a in args])
-        template = template_of(self.cache, op, attrs, dtypes, result)
-        return Var(self.b, self.stamp(template, [a.v for a in args]))
+        return Var(self.b, self.stamp(self.templates.of(op, attrs, dtypes, result), [a.v for a in args]))
 
     def stamp(self, template: Template, env: list[int]) -> int:
         b, seen = self.b, self.seen

@@ -33,6 +33,7 @@ ON_FLOATS = [
     "maximum",
     "neg",
     "abs",
+    "again",
     "fma",
     "floor",
     "ceil",

@@ -316,7 +316,7 @@ def test_the_page_in_a_browser(browser: Any, small: Any, tmp_path: Path) -> None
     ghosts = browser.find_elements("css selector", "#scene .node.removed")
     assert sorted(g.text.split("\n")[0] for g in ghosts) == ["binary_cross_entropy", "mv"]
 
-    for _ in range(4):
+    for _ in range(5):
         press(browser, "ArrowRight")
     frames = browser.find_elements("css selector", "#scene .frame")
     assert len(frames) == len(small.kernels)

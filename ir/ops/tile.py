@@ -115,6 +115,7 @@ for _name, _fn in UNARY:
 for _name, _fn in COMPARISONS:
     _compare(_name, _fn)
 
+_scalar("again", 2, lambda a, b: a)
 _scalar("fma", 3, lambda a, b, c: a * b + c)
 _scalar("select", 3, np.where, _select_type)
 _scalar("umulhi", 2, lambda a, b: ((a.astype(np.uint64) * b.astype(np.uint64)) >> np.uint64(32)).astype(np.uint32))
