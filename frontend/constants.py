@@ -30,7 +30,8 @@ def number(b: GraphBuilder, x: Any, operands: Sequence[Any], op: Op) -> int:
     like: DType | None = None
     for o in operands:
         if isinstance(o, Tensor):
-            like = o.dtype if like is None else promote_dtypes(like, o.dtype)
+            d = o._type.dtype
+            like = d if like is None or d is like else promote_dtypes(like, d)
     scalar: int = b.scalar(x, eager.dtype_beside(x, like)).v
     return scalar
 

@@ -31,17 +31,16 @@ class Context:
         self.compared = compared_values(graph)
         self._defs: dict[int, Node] = {}
         self._seen = 0
+        self.definition = self._defs.get
+        """The node that defines a value, None for an input."""
 
-    def definition(self, v: int) -> Node | None:
-        found = self._defs.get(v)
-        nodes = self.b.graph.nodes
-        if found is not None or self._seen == len(nodes):
-            return found
+    def catch_up(self) -> None:
+        """Take note of the nodes made since the last call."""
+        nodes, defs = self.b.graph.nodes, self._defs
         for i in range(self._seen, len(nodes)):
             for r in nodes[i].results:
-                self._defs[r] = nodes[i]
+                defs[r] = nodes[i]
         self._seen = len(nodes)
-        return self._defs.get(v)
 
     def noticed(self, operands: tuple[int, ...]) -> bool:
         """Whether some operand is defined by an op that the rules of arithmetic look for."""
@@ -57,8 +56,8 @@ class Context:
 
     def constant(self, v: int) -> Any:
         """The Python number behind a constant, None for anything else."""
-        node = self.defined_by(v, "grad.constant")
-        return None if node is None else node.attrs["value"]
+        node = self.definition(v)
+        return node.attrs["value"] if node is not None and node.op.name == "grad.constant" else None
 
     def type(self, v: int) -> TensorType:
         t = self.b.graph.types[v]
@@ -257,6 +256,7 @@ def simplify(module: Module, remarks: list[Remark]) -> Module:
         elementwise = node.op.kind == ELEMENTWISE
         rules = RULES.get(node.op.name)
         operands = r.operands(node)
+        c.catch_up()
         if rules is None:
             if not elementwise or not c.noticed(operands):
                 r.copy(node)

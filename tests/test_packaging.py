@@ -67,6 +67,17 @@ def test_importing_gradc_leaves_the_heavy_packages_alone() -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_importing_gradc_loads_what_eager_programs_need() -> None:
+    """Beside NumPy: the IR with its ops and the tensors, and little else, counted in modules."""
+    code = "import numpy, sys; before = set(sys.modules); import gradc; print(*sorted(set(sys.modules) - before))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = run.stdout.split()
+    own = [m for m in loaded if m.startswith("gradc")]
+    compiler = ("passes", "codegen", "runtime", "cli", "view", "nn", "optim", "compiled", "builder", "tracing", "reach")
+    assert not [m for m in own if m.split(".")[1:2] and m.split(".")[1] in compiler]
+    assert len(set(loaded) - set(own)) <= 12, set(loaded) - set(own)
+
+
 def test_the_lint_rule_bans_every_bare_folder_name() -> None:
     config = tree.pyproject()["tool"]
     folders = {Path(folder).parts[0] for folder in config["setuptools"]["package-dir"].values()}
