@@ -85,6 +85,14 @@ def reduce(ufunc: Any, x: Array, axes: tuple[int, ...], initial: Any) -> Array:
     return out if out.dtype == x.dtype else out.astype(x.dtype)
 
 
+def exp_step(top: Array, total: Array, x: Array) -> None:
+    """One more step of a sum of exponentials, in place: `total` counts in units of exp(top)."""
+    new = np.maximum(top, x)
+    total *= np.where(top == new, np.ones((), x.dtype), np.exp(top - new))
+    total += np.where(x == new, np.ones((), x.dtype), np.exp(x - new))
+    top[...] = new
+
+
 def dot(a: Array, b: Array, dtype: Any, batch: Axes, m: Axes, n: Axes, k: Axes) -> Array:
     """Sum over the axes `k` of a * b; all arrays have all axes, of length 1 where they do not vary."""
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
@@ -154,6 +162,7 @@ def names() -> dict[str, Any]:
         "c_rem": c_rem,
         "dot": dot,
         "erf": erf,
+        "exp_step": exp_step,
         "fma": fma,
         "reduce": reduce,
         "rsqrt": rsqrt,

@@ -58,6 +58,23 @@ class Reductions(Body):
         self.after.append(f"{self.outer}{acc} = {self.combine(acc, monoid, carried, dtype)}")
         self.env[node.results[0]] = Value(acc, e.axes - gone)
 
+    def exp_sum(self, i: int, node: Node) -> None:
+        over, v = node.attrs["over"], node.operands[0]
+        dtype = self.walk.type(v).dtype
+        groups = self.space.lanes(over)
+        gone = frozenset(k for g in groups for k in g)
+        e = self.full(self.value(v, typed=True), gone)
+        carried = frozenset(k for g in groups if self.steps(g) for k in g)
+        top, total = (self.carry(node, e.axes, monoid, dtype) for monoid in ("max", "sum"))
+        lanes = self.access.lanes_of(carried)
+        self.line(f"exp_step({top}{lanes}, {total}{lanes}, {e.text})")
+        best = self.names.fresh("best")
+        self.after.append(f"{self.outer}{best} = {self.combine(top, 'max', groups, dtype)}")
+        summed = self.combine(f"{total} * np.exp({top} - {best})", "sum", groups, dtype)
+        self.after.append(f"{self.outer}{total} = {summed}")
+        for r, name in zip(node.results, (best, total), strict=True):
+            self.env[r] = Value(name, e.axes - gone)
+
     def steps(self, axes: list[int]) -> bool:
         """Whether these are the lanes of a group whose steps run one after the other."""
         groups = {self.space.axes[k].group for k in axes}

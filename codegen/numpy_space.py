@@ -13,9 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradc.ir.dim import ceil_div
-from gradc.ir.tile import Group
+from gradc.ir.tile import COMBINING, Group
 
-from .walk import COMBINING, Walk
+from .walk import Walk
 
 
 @dataclass(frozen=True)

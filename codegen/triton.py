@@ -215,6 +215,7 @@ _STEPS = {
     "tile.load": _Printer._load,
     "tile.store": _Printer._store,
     "tile.reduce": _Printer.reduce,
+    "tile.exp_sum": _Printer.exp_sum,
     "tile.dot": _Printer.dot,
     "tile.check": _Printer._check,
 }

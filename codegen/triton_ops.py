@@ -155,6 +155,7 @@ HELPERS: dict[str, str] = {
     ),
     "nan_max": "@triton.jit\ndef nan_max(a, b):\n    return tl.maximum(a, b, propagate_nan=tl.PropagateNan.ALL)\n",
     "nan_min": "@triton.jit\ndef nan_min(a, b):\n    return tl.minimum(a, b, propagate_nan=tl.PropagateNan.ALL)\n",
+    "exp_below": ("@triton.jit\ndef exp_below(x, top):\n    return tl.where(x == top, 1.0, tl.exp(x - top))\n"),
     "product": "@triton.jit\ndef product(a, b):\n    return a * b\n",
 }
 

@@ -8,7 +8,7 @@ from gradc.ir.types import DType
 
 from .names import identifier
 from .triton_body import Body
-from .triton_ops import ATOM, form, literal, type_text
+from .triton_ops import ATOM, MUL, form, literal, type_text
 from .triton_programs import Expr
 
 MIN_DOT = 16
@@ -65,17 +65,49 @@ class Reductions(Body):
             first = self.apply(form(combine, (dtype, dtype), {}), [first, e], [dtype, dtype], e.axes)
         return first
 
+    def exp_sum(self, i: int, node: Node) -> None:
+        v, over = node.operands[0], node.attrs["over"]
+        dtype = self.walk.type(v).dtype
+        low = MONOIDS["max"].identity(dtype)
+        self.helpers |= {"nan_max", "exp_below"}
+        letter = self.frame.windowed
+        states = []
+        for side in (0, 1) if letter and letter in over else (0,):
+            self.frame.side = side
+            e = self.named(self.masked(v, over, low, dtype))
+            names = [self.names.fresh(self.suffixed(v, hint)) for hint in ("top_acc", "total_acc", "new")]
+            top, total, new = (Expr(n, ATOM, e.axes) for n in names)
+            self.start(top, literal(low, dtype), dtype)
+            self.start(total, "0.0", dtype)
+            self.comment(node)
+            self.line(f"{new.text} = nan_max({top.text}, {e.text})")
+            self.line(
+                f"{total.text} = {total.text} * exp_below({top.text}, {new.text}) + exp_below({e.text}, {new.text})"
+            )
+            self.line(f"{top.text} = {new.text}")
+            states.append((top, total))
+        self.frame.side = 0
+        tops = [self.combined(top, over, "max", dtype) for top, _ in states]
+        self.finish(node, self._joined(tops, "maximum", dtype), "top", 0)
+        best = self.env[node.results[0], 0]
+        sums = []
+        for top, total in states:
+            wide = self.frame.expand(best, top.axes)
+            each = Expr(f"{total.text} * tl.exp({top.text} - {wide.text})", MUL, top.axes)
+            sums.append(self.combined(each, over, "sum", dtype))
+        self.finish(node, self._joined(sums, "add", dtype), "total", 1)
+
     def start(self, acc: Expr, neutral: str, dtype: DType) -> None:
         outer = self.frame.top
         value = f"tl.full({self.frame.shape(acc.axes)}, {neutral}, {type_text(dtype)})"
         outer.body.append(f"{outer.indent}{acc.text} = {value}")
 
-    def finish(self, node: Node, result: Expr, hint: str) -> None:
+    def finish(self, node: Node, result: Expr, hint: str, which: int = 0) -> None:
         if not result.text.isidentifier():
-            name = self.names.fresh(self.suffixed(node.results[0], identifier(hint)))
+            name = self.names.fresh(self.suffixed(node.results[which], identifier(hint)))
             self.after.append(f"{self.frame.top.indent}{name} = {result.text}")
             result = Expr(name, ATOM, result.axes)
-        self.keep(node.results[0], result)
+        self.keep(node.results[which], result)
 
     def dot(self, i: int, node: Node) -> None:
         over, acc_type = node.attrs["over"], node.attrs["dtype"]

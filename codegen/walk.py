@@ -13,7 +13,7 @@ from functools import cached_property
 from gradc.ir.errors import UnsupportedError
 from gradc.ir.graph import Graph, Node
 from gradc.ir.monoid import MONOIDS
-from gradc.ir.tile import Group, grid_size, groups, phases
+from gradc.ir.tile import COMBINING, Group, grid_size, groups, phases
 from gradc.ir.types import TileType
 
 from .access import Access, access_of
@@ -21,7 +21,6 @@ from .constants import Number, fold
 from .window import Window, window_of
 
 ROOTS = ("tile.store", "tile.check")
-COMBINING = ("tile.reduce", "tile.dot")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def run_kernel(kernel: Graph, buffers: Sequence[Array], *, wide: bool = False) -
         step = _STEPS.get(node.op.name, _scalar)
         with np.errstate(all="ignore"):
             out = step(kernel, node, env, space, wide)
-        if out is not None:
+        if isinstance(out, tuple):
+            env.update(zip(node.results, out, strict=True))
+        elif out is not None:
             env[node.results[0]] = out
 
 
@@ -141,6 +143,15 @@ def _reduce(kernel: Graph, node: Node, env: dict[int, Array], space: _Space, wid
     return np.asarray(monoid.ufunc.reduce(x, axis=space.axes(over), keepdims=True)).astype(x.dtype, copy=False)
 
 
+def _exp_sum(kernel: Graph, node: Node, env: dict[int, Array], space: _Space, wide: bool) -> tuple[Array, Array]:
+    over, x = node.attrs["over"], env[node.operands[0]]
+    full = np.broadcast_shapes(x.shape, space.mask(over).shape)
+    x = np.where(space.mask(over), np.broadcast_to(x, full), -np.inf).astype(x.dtype, copy=False)
+    top = np.asarray(np.maximum.reduce(x, axis=space.axes(over), keepdims=True))
+    each = np.where(space.mask(over), np.exp(x - top), 0)
+    return top, np.add.reduce(each, axis=space.axes(over), keepdims=True).astype(x.dtype, copy=False)
+
+
 def _dot(kernel: Graph, node: Node, env: dict[int, Array], space: _Space, wide: bool) -> Array:
     over = node.attrs["over"]
     acc = np.float64 if wide else node.attrs["dtype"].numpy
@@ -170,6 +181,7 @@ _STEPS: dict[str, Any] = {
     "tile.load": _load,
     "tile.store": _store,
     "tile.reduce": _reduce,
+    "tile.exp_sum": _exp_sum,
     "tile.dot": _dot,
     "tile.check": _check,
 }

@@ -29,6 +29,8 @@ from .dim import Dim, Shape, ceil_div, next_pow2, product, row_major
 from .graph import Graph, Node
 from .types import TileType
 
+COMBINING = ("tile.reduce", "tile.exp_sum", "tile.dot")
+"""Ops whose results are there only after the loops over the groups that they combine."""
 CLASSES = ("MAP", "ROW", "ROW-LOOP", "COL", "FULL", "MIXED", "CONTRACT", "INDEXED", "SCAN", "FLASH", "BATCH")
 
 
@@ -193,9 +195,9 @@ def _varies(kernel: Graph, node: Node, looped: set[str], gs: tuple[Group, ...]) 
 
 def _finishes(kernel: Graph, node: Node, looped: set[str]) -> bool:
     """Whether this is a reduction whose result is there only after the loops."""
-    return node.op.name in ("tile.reduce", "tile.dot") and bool(looped & set(node.attrs["over"]))
+    return node.op.name in COMBINING and bool(looped & set(node.attrs["over"]))
 
 
 def _anchors(kernel: Graph, node: Node) -> bool:
     """Nodes that a phase exists for: stores and reductions."""
-    return node.op.name in ("tile.store", "tile.reduce", "tile.dot", "tile.check")
+    return node.op.name in (*COMBINING, "tile.store", "tile.check")

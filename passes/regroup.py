@@ -8,12 +8,15 @@ from gradc.ir.rewrite import Rewriter
 from gradc.ir.tile import Group, groups, set_groups, split_store, spread
 from gradc.ir.types import BufferType
 
+from .online import one_walk
+
 LOOP_TILE = 4096
 """Elements of a row per step of a loop along it."""
 
 
 def row_loop(kernel: Graph, row: Group) -> Graph:
     """Each program takes one row and walks it in tiles, again for every phase: few registers at any length."""
+    kernel = one_walk(kernel, row.letter)
     made = regroup(kernel, tuple(_walked(g) if g.letter == row.letter else _at_once(g) for g in groups(kernel)))
     made.attrs["class"] = "ROW-LOOP"
     return made

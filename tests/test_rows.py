@@ -71,3 +71,75 @@ def test_bytes(name: str, columns: int, dtype: str) -> None:
     norm = "norm" in name and "forward" not in name
     alone = name in FORWARD or name == "softmax backward"
     assert len(kernels(program)) == (1 if alone else 2 + (norm and not one_read))
+
+
+LENGTHS = {
+    "softmax joint": [32768, 32771],
+    "softmax forward": [50257],
+    "cross entropy joint": [8209, 32771, 65536],
+    "softmax backward": [24593, 40009],
+    "layer norm joint": [12289],
+    "rms norm backward": [16411, 32769],
+}
+
+
+@pytest.mark.parametrize(("name", "columns"), [(n, c) for n, cs in LENGTHS.items() for c in cs])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_values_of_the_printed_text(name: str, columns: int, dtype: str) -> None:
+    pytest.importorskip("triton", reason="printed Triton needs triton to run")
+    program = PROGRAMS[name](3, columns, dtype)
+    arrays = inputs(program, columns)
+    for executor in ("triton-interpreter", "tiled"):
+        assert_same(program, arrays, executor, 2e-5 if dtype == "float32" else 2e-2)
+
+
+@pytest.mark.parametrize("executor", ["tiled", "triton-interpreter"])
+def test_a_sum_of_exponentials_in_one_walk_meets_what_is_not_finite(executor: str) -> None:
+    """Rows of -inf, with +inf, with NaN, and with their greatest elements far apart."""
+    if executor == "triton-interpreter":
+        pytest.importorskip("triton", reason="printed Triton needs triton to run")
+    columns = 40009
+    program = gc.build(lambda x: gc.log_softmax(x, -1), gc.spec((6, columns)), target="cuda:90", name="row")
+    assert [k.kind for k in program.kernels] == ["ROW-LOOP"]
+    assert "tile.exp_sum" in program.stages["scheduled"]
+    x = np.random.default_rng(1).standard_normal((6, columns)).astype(np.float32)
+    x[0] = -np.inf
+    x[1, 5000] = np.inf
+    x[2, 39000] = np.nan
+    x[3, :20000] = -np.inf
+    x[4, 0], x[4, -1] = 80.0, 3e38
+    x[5] += np.arange(columns) / 100
+    with np.errstate(all="ignore"):
+        assert_same(program, [x], executor, 1e-6)
+
+
+def test_a_target_is_loaded_and_an_ignored_or_absent_one_is_not() -> None:
+    columns = 9001
+    x, t = gc.spec((5, columns), requires_grad=True), gc.spec((5,), "int64")
+    program = gc.build(lambda x, t: F.cross_entropy(x, t, reduction="sum"), x, t, target="cuda:90", name="row")
+    logits = np.random.default_rng(2).standard_normal((5, columns)).astype(np.float32)
+    arrays = [logits, np.array([0, 9000, -100, 7, 1])]
+    for executor in ("tiled", "triton-interpreter"):
+        assert_same(program, arrays, executor, 1e-6)
+    loads = [n for n in program.kernels[0].graph.nodes if n.op.name == "tile.load" and n.attrs.get("index_coeffs")]
+    assert len(loads) == 1
+
+
+SPILLS = [
+    ("softmax joint", 32768, "float32", "cuda:90"),
+    ("cross entropy joint", 32768, "bfloat16", "cuda:90"),
+    ("cross entropy joint", 50257, "bfloat16", "cuda:90"),
+    ("softmax backward", 24576, "float32", "cuda:80"),
+    ("layer norm joint", 8192, "float32", "cuda:90"),
+    ("layer norm joint", 32768, "bfloat16", "cuda:90"),
+    ("rms norm joint", 12288, "float32", "cuda:90"),
+    ("softmax forward", 32768, "bfloat16", "hip:gfx942"),
+]
+
+
+@pytest.mark.parametrize(("name", "columns", "dtype", "target"), SPILLS)
+def test_nothing_spills(name: str, columns: int, dtype: str, target: str) -> None:
+    """The critical cells of `benchmarks/rows.py --compile`."""
+    pytest.importorskip("triton", reason="compiling kernels needs triton")
+    for kernel in kernels(PROGRAMS[name](8192, columns, dtype)):
+        assert kernel.binary(target).spills == 0, kernel.name

@@ -222,6 +222,25 @@ define(
 )
 
 
+def _exp_sum_type(value: TileType, *, over: str) -> tuple[TileType, TileType]:
+    kept = tile("".join(c for c in value.space if c not in over), value.dtype)
+    return kept, kept
+
+
+define(
+    Op(
+        "tile.exp_sum",
+        TILE,
+        ("value",),
+        ("top", "total"),
+        _exp_sum_type,
+        attrs={"over": "str"},
+        doc="The greatest of the lanes and loop steps in `over` that one program holds, and the sum of exp(value - "
+        "greatest), in one walk: a step that finds a greater one scales the sum so far (Milakov and Gimelshein 2018).",
+    )
+)
+
+
 def _dot_type(a: TileType, b: TileType, *, over: str, dtype: DType) -> TileType:
     return tile("".join(c for c in a.space + b.space if c not in over), dtype)
 
