@@ -43,12 +43,8 @@ def export(program: Program, path: str) -> None:
 
 
 def text(program: Program) -> str:
-    """The file's text."""
-    if program.signature.captured:
-        raise UnsupportedError(
-            f"export: {program.name} captures tensors from outside",
-            hint="pass them as arguments, so that the exported function takes them",
-        )
+    """The file's text. Captured tensors are arguments after the function's own; what the function writes to is
+    returned after its value."""
     name = identifier(program.name, "program")
     joint = program.joint.main
     inputs = [identifier(n, "x") for n in input_names(joint)]
@@ -65,12 +61,13 @@ def text(program: Program) -> str:
         forward, backward = program.modules
         parts += [_function("forward", forward, inputs), _function("backward", backward, inputs)]
         parts.append(_split_node(name, program, inputs))
-        call = f"value = {name}({', '.join(inputs[: len(program.signature.tensors)])})    # value.backward() works"
+        given = ", ".join(_given(program, inputs))
+        call = f"{_left_side(program, 'value')} = {name}({given})    # value.backward() works"
     else:
         parts.append(_function("value_and_grad", program.modules[0], inputs))
         scalar = program.joint.attrs.get("cotangents") == "ones"
         parts += [_joint_node(name, program, inputs)] if scalar else []
-        call = f"value, *gradients = value_and_grad({', '.join(inputs)})"
+        call = f"{_left_side(program, 'value, *gradients')} = value_and_grad({', '.join(inputs)})"
     head = HEAD.format(name=name, launches=f"{len(program.kernels)} launches", target=program.target.name, call=call)
     return head + "".join(f"\n\n{p.strip()}\n" for p in [CHECK, *parts])
 
@@ -144,6 +141,23 @@ def _wanted(program: Program) -> dict[int, int]:
     return {of: i for i, of in enumerate(grads)}
 
 
+def _given(program: Program, inputs: list[str]) -> list[str]:
+    """The arguments and the captured tensors, without cotangents."""
+    return inputs[: len(program.signature.tensors) + len(program.signature.captured)]
+
+
+def _written(program: Program) -> list[str]:
+    """The names of the inputs that the function writes to."""
+    names = input_names(program.joint.main)
+    return [identifier(names[a["of"]], "x") for a in program.joint.main.output_attrs if a.get("role") == "write"]
+
+
+def _left_side(program: Program, text: str) -> str:
+    """Where the results of a call go: the new contents of what is written to come after the value."""
+    value, *rest = text.split(", ")
+    return ", ".join([value, *(f"new_{n}" for n in _written(program)), *rest])
+
+
 def _values(program: Program) -> int:
     return sum(a.get("role") == "value" for a in program.joint.main.output_attrs)
 
@@ -152,16 +166,17 @@ def _joint_node(name: str, program: Program, inputs: list[str]) -> str:
     arguments = ", ".join(inputs)
     order = _wanted(program)
     grads = ", ".join(f"gradients[{order[i]}] * ct" if i in order else "None" for i in range(len(inputs)))
+    left, new, others = _new(program)
     return f"""class _Node(torch.autograd.Function):
     @staticmethod
     def forward(ctx, {arguments}):
-        value, *gradients = value_and_grad({arguments})
-        ctx.save_for_backward(*gradients)
-        return value
+        {left}, *gradients = value_and_grad({arguments})
+        ctx.save_for_backward(*gradients){new}
+        return {left}
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, ct):
+    def backward(ctx, ct{others}):
         gradients = ctx.saved_tensors
         return ({grads},)
 
@@ -171,10 +186,19 @@ def {name}({arguments}):
 """
 
 
+def _new(program: Program) -> tuple[str, str, str]:
+    """The names of the value and of what is written to, what marks the latter, and a parameter for their cotangents."""
+    new = ", ".join(f"new_{n}" for n in _written(program))
+    if not new:
+        return "value", "", ""
+    return f"value, {new}", f"\n        ctx.mark_non_differentiable({new})", ", *unused"
+
+
 def _split_node(name: str, program: Program, inputs: list[str]) -> str:
-    inputs = inputs[: len(program.signature.tensors)]
+    inputs = _given(program, inputs)
     arguments = ", ".join(inputs)
-    n = _values(program)
+    n, written = _values(program), len(_written(program))
+    new = f"\n        ctx.mark_non_differentiable(*results[{n}:{n + written}])" if written else ""
     order = _wanted(program)
     handed = "".join(f"{inputs[i]}, " for i in program.modules[1].main.attrs["handed"])
     grads = ", ".join(f"gradients[{order[i]}]" if i in order else "None" for i in range(len(inputs)))
@@ -182,13 +206,13 @@ def _split_node(name: str, program: Program, inputs: list[str]) -> str:
     @staticmethod
     def forward(ctx, {arguments}):
         results = forward({arguments})
-        ctx.save_for_backward({handed}*results[{n}:])
-        return {"results[0]" if n == 1 else f"results[:{n}]"}
+        ctx.save_for_backward({handed}*results[{n + written}:]){new}
+        return {"results[0]" if n + written == 1 else f"results[:{n + written}]"}
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, *cts):
-        gradients = backward(*cts, *ctx.saved_tensors)
+        gradients = backward(*cts[:{n}], *ctx.saved_tensors)
         return ({grads},)
 
 

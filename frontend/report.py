@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradc.passes.remarks import count
 
+from .kernels import input_names
 from .measures import Measures
 
 if TYPE_CHECKING:
@@ -52,12 +53,27 @@ class Report:
                 for a in p.signature.arguments
                 if a.type is not None
             ],
+            "captured": [
+                {"name": name, "type": str(t), "requires_grad": grad, "written": written}
+                for name, t, grad, written in self._captured()
+            ],
             "kernels": [k.to_json() for k in p.kernels],
             "memory": p.memory.to_json(),
             "remarks": [r.to_json() for r in p.remarks],
             "remark_counts": count(p.remarks),
             "pass_seconds": [[name, seconds] for name, seconds in p.seconds],
         }
+
+    def _captured(self) -> list[tuple[str, Any, bool, bool]]:
+        """Name and type of every captured tensor, whether it requires a gradient, and whether it is written to."""
+        main = self.program.joint.main
+        written = {a["of"] for a in main.output_attrs if a.get("role") == "write"}
+        rows = enumerate(zip(input_names(main), main.inputs, main.input_attrs, strict=True))
+        return [
+            (name, main.types[v], bool(a.get("requires_grad")), i in written)
+            for i, (name, v, a) in rows
+            if a.get("captured")
+        ]
 
     def __str__(self) -> str:
         p = self.program
@@ -73,6 +89,11 @@ class Report:
             for a in p.signature.arguments
             if a.type is not None
         ]
+        captured = self._captured()
+        if captured:
+            lines += ["", "captured"]
+        for name, t, grad, written in captured:
+            lines.append(f"  {name}: {t}{' requires grad' if grad else ''}{' is written to' if written else ''}")
         lines += ["", "kernels"]
         for k in p.kernels:
             lines.append(

@@ -274,3 +274,51 @@ def test_least_bytes_count_no_flags_of_checks():
     )
     assert any(a.get("role") == "check" for a in program.modules[0].main.output_attrs)
     assert program.bytes_min == 11 * 5 * 4 * 2 + 4 * 6 * 8 + 4
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_captured_parameters_are_named_everywhere(tmp_path, split):
+    pytest.importorskip("triton", reason="the exported file is Triton")
+    pytest.importorskip("torch", reason="the exported file is an autograd function of torch")
+    norm = gc.nn.BatchNorm1d(3)
+    spec = gc.spec("f32[4,3]", requires_grad=True)
+    prog = gc.build(lambda x: norm(x).exp().sum(), spec, name="loss", split=split)
+    report = prog.report()
+    facts = {row["name"]: (row["type"], row["requires_grad"], row["written"]) for row in report.to_json()["captured"]}
+    assert facts == {
+        "norm.num_batches_tracked": ("tensor<i64>", False, True),
+        "norm.weight": ("tensor<3xf32>", True, False),
+        "norm.bias": ("tensor<3xf32>", True, False),
+        "norm.running_mean": ("tensor<3xf32>", False, True),
+        "norm.running_var": ("tensor<3xf32>", False, True),
+    }
+    assert "captured\n" in str(report)
+    assert "  norm.weight: tensor<3xf32> requires grad\n" in str(report)
+    assert "  norm.running_mean: tensor<3xf32> is written to\n" in str(report)
+    assert any("grad_norm.weight" in k.writes for k in prog.kernels)
+    prog.export(tmp_path / "norm_kernels.py")
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path)!r})
+import inspect, torch, norm_kernels
+norm = torch.nn.BatchNorm1d(3)
+x = torch.arange(12.0).reshape(4, 3).sin().requires_grad_()
+given = {{n.replace("norm_", ""): t for n, t in [*norm.named_parameters(), *norm.named_buffers()]}}
+names = [n.replace("norm_", "") for n in inspect.signature(norm_kernels.loss).parameters][1:]
+value, *new = norm_kernels.loss(x, *[given[n] for n in names])
+(2 * value).backward()
+got = [x.grad.clone(), norm.weight.grad.clone(), norm.bias.grad.clone()]
+x.grad = None
+norm.zero_grad()
+want = norm(x).exp().sum()
+(2 * want).backward()
+assert torch.allclose(value, want)
+for a, b in zip(got, [x.grad, norm.weight.grad, norm.bias.grad]):
+    assert torch.allclose(a, b, rtol=1e-4, atol=1e-4), (a, b)
+for t, name in zip(new, ["num_batches_tracked", "running_mean", "running_var"]):
+    assert torch.allclose(t, given[name], rtol=1e-5), name
+assert "gradc" not in sys.modules
+"""
+    env = {**os.environ, "TRITON_INTERPRET": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
