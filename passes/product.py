@@ -12,7 +12,7 @@ from gradc.ir.tile import Group
 from gradc.ir.types import TensorType
 
 from .cluster import COLUMN_LIMIT, ROW_LIMIT, Cluster, Labels, Parts
-from .space import LETTERS, Affine, Space, affine_of, extra_groups, make_space, merge
+from .space import LETTERS, PROGRAMS, Affine, Space, affine_of, extra_groups, make_space, merge
 from .views import View
 
 if TYPE_CHECKING:
@@ -35,11 +35,25 @@ def parts_of(node: Node, labels: Labels, lhs: TensorType) -> Parts:
     return Parts(batch, rows, columns, lhs.dtype.is_half)
 
 
-def tile_sizes(m: int, n: int, half: bool, whole_rows: bool) -> tuple[int, int]:
-    """Rows and columns of a tile. Only half types get the large tiles: full-precision products of 128 x 128 do not fit
-    the registers."""
-    large = 128 if half and m >= 512 and n >= 512 else 64
-    return min(large, max(16, next_pow2(m))), min(WIDE if whole_rows else large, max(16, next_pow2(n)))
+def tile_sizes(c: Cluster) -> tuple[int, int]:
+    """Rows and columns of a product's tile: those of least estimated time, which is the tiles of the busiest
+    multiprocessor times the work of one. That is its products and, for each row and column, what loading it costs
+    beside a product: more for half types, which multiply on tensor cores. Full-precision tiles of 128 x 128 do not fit
+    the registers; where rows are reduced, a tile is 64 whole ones."""
+    parts = c.parts
+    assert parts is not None
+    batches, m, n = (max(c.extent(set(axes)), 1) for axes in (parts.batch, parts.rows, parts.columns))
+    sides: tuple[int, ...] = (128, 64) if parts.half else (64, 32)
+    load = 64 if parts.half else 16
+    high = {min(side, max(16, next_pow2(m))) for side in ((64,) if c.overs else sides)}
+    wide = {max(16, next_pow2(n))} if c.overs else {min(side, max(16, next_pow2(n))) for side in sides}
+
+    def time(tile: tuple[int, int]) -> tuple[int, int]:
+        tm, tn = tile
+        tiles = batches * ceil_div(m, tm) * ceil_div(n, tn)
+        return ceil_div(tiles, PROGRAMS) * (tm * tn + load * (tm + tn)), -tm * tn
+
+    return min(((tm, tn) for tm in sorted(high) for tn in sorted(wide)), key=time)
 
 
 def epilogue_mode(c: Cluster, over: frozenset[int]) -> str | None:
@@ -53,7 +67,7 @@ def epilogue_mode(c: Cluster, over: frozenset[int]) -> str | None:
     if not parts.rows <= over or any(over & p and not p <= over for p in (parts.batch, parts.columns)):
         return None
     m, n = c.extent(set(parts.rows)), c.extent(set(parts.columns))
-    tm, tn = tile_sizes(m, n, parts.half, bool(c.overs))
+    tm, tn = tile_sizes(c)
     count = c.extent(set(parts.batch & over))
     count *= ceil_div(m, tm) * (ceil_div(n, tn) if over & parts.columns else 1)
     return "final" if count <= (ROW_LIMIT if over == frozenset(c.axes) else COLUMN_LIMIT) else None
@@ -77,7 +91,7 @@ def product_space(maker: Lanes, accesses: list[Affine]) -> Space:
     nd, np_ = dims([a for a in order if a in parts.columns])
     kd, kp = dims([a for a in extents if a < 0])
     m, n, k = product(md), product(nd), product(kd)
-    tm, tn = tile_sizes(m, n, parts.half, bool(c.overs))
+    tm, tn = tile_sizes(c)
     tk = min(32, max(16, next_pow2(k)))
     pairs = [(Group("b", bd, grid=max(product(bd), 1), tile=1), bp)] if bd else []
     pairs += [

@@ -170,3 +170,37 @@ def test_parts_of_one_gradient_are_put_together_by_one_kernel() -> None:
     _, grads = p(*data, executor="tiled")
     for g, t in zip(grads, args, strict=True):
         check(g, t.grad.numpy())
+
+
+@pytest.mark.parametrize("executor", ["tiled", "triton-interpreter"])
+@pytest.mark.parametrize("name", ["float32", "float16", "bfloat16"])
+def test_products_keep_the_stated_error(name: str, executor: str) -> None:
+    if executor == "triton-interpreter":
+        pytest.importorskip("triton", reason="the emitted text is Triton's")
+    import ml_dtypes
+
+    kind = np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
+    rng = np.random.default_rng(3)
+    a, b = (rng.standard_normal(s).astype(kind) for s in ((37, 517), (517, 70)))
+    p = gc.build(lambda a, b: a @ b, *(gc.spec(v.shape, name) for v in (a, b)), target="cuda:90", name="product")
+    assert 'input_precision="ieee"' in p.kernels[0].source
+    (got, _) = p(a, b, executor=executor)
+    wide = [v.astype(np.float64) for v in (a, b)]
+    want, size = wide[0] @ wide[1], abs(wide[0]) @ abs(wide[1])
+    rounding = {"float32": 0.0, "float16": 2.0**-11, "bfloat16": 2.0**-7}[name]  # the interpreter truncates bf16
+    assert np.all(abs(np.asarray(got).astype(np.float64) - want) <= 518 * 2.0**-24 * size + rounding * abs(want))
+
+
+def test_tiles_fill_the_multiprocessors() -> None:
+    """Small products are cut into more tiles, large ones into large tiles."""
+
+    def grid(m: int, n: int, dtype: str) -> int:
+        specs = (gc.spec(s, dtype) for s in ((m, 256), (256, n)))
+        return int(gc.build(lambda a, b: a @ b, *specs, target="cuda:90", name="product").kernels[0].grid[0])
+
+    assert grid(512, 256, "float32") == 16 * 8
+    assert grid(4096, 4096, "float32") == 64 * 64
+    assert grid(4096, 4096, "bfloat16") == 32 * 32
+    assert grid(512, 512, "bfloat16") == 8 * 8
+    assert grid(5, 7, "float32") == 1
+
