@@ -7,65 +7,20 @@ sum of n equal terms is n times the term.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from gradc.ir.build import GraphBuilder, Var
-from gradc.ir.dim import product
-from gradc.ir.graph import Graph, Module, Node
+from gradc.ir.build import Var
+from gradc.ir.graph import Module, Node
 from gradc.ir.interpret import evaluate
 from gradc.ir.op import ELEMENTWISE
 from gradc.ir.rewrite import Rewriter
-from gradc.ir.types import TensorType
+from gradc.ir.types import TensorType, tensor
 
 from .remarks import Remark
-
-
-class Context:
-    """What a rule may ask: the new graph's types and the definitions of its values."""
-
-    def __init__(self, b: GraphBuilder, graph: Graph) -> None:
-        self.b = b
-        self.compared = compared_values(graph)
-        self._defs: dict[int, Node] = {}
-        self._seen = 0
-        self.definition = self._defs.get
-        """The node that defines a value, None for an input."""
-
-    def catch_up(self) -> None:
-        """Take note of the nodes made since the last call."""
-        nodes, defs = self.b.graph.nodes, self._defs
-        for i in range(self._seen, len(nodes)):
-            for r in nodes[i].results:
-                defs[r] = nodes[i]
-        self._seen = len(nodes)
-
-    def noticed(self, operands: tuple[int, ...]) -> bool:
-        """Whether some operand is defined by an op that the rules of arithmetic look for."""
-        for o in operands:
-            node = self.definition(o)
-            if node is not None and node.op.name in NOTICED:
-                return True
-        return False
-
-    def defined_by(self, v: int, op: str) -> Node | None:
-        node = self.definition(v)
-        return node if node is not None and node.op.name == op else None
-
-    def constant(self, v: int) -> Any:
-        """The Python number behind a constant, None for anything else."""
-        node = self.definition(v)
-        return node.attrs["value"] if node is not None and node.op.name == "grad.constant" else None
-
-    def type(self, v: int) -> TensorType:
-        t = self.b.graph.types[v]
-        assert isinstance(t, TensorType)
-        return t
-
-
-Rule: TypeAlias = Callable[[Context, Node, tuple[int, ...], TensorType], "Var | int | None"]
+from .simplify_context import Context, Rule
+from .simplify_views import full, permutes, same_shape, sums, through_view, uniform
 
 
 def _neutral(position: int, value: float) -> Rule:
@@ -87,16 +42,13 @@ def _double(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) 
     return None if inner is None else inner.operands[0]
 
 
-def compared_values(graph: Graph) -> set[int]:
-    """Values of `graph` that some node makes a mask of. They must be rounded wherever they are read: the place of a
-    maximum is found by comparing with it, in another kernel perhaps."""
-    types: Any = graph.types
-    return {
-        o
-        for n in graph.nodes
-        if n.op.kind == ELEMENTWISE and types[n.results[0]].dtype.kind == "bool"
-        for o in n.operands
-    }
+def _negated(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var | None:
+    """x + -y == x - y, and the other way round"""
+    for x, y in (operands, operands[::-1]):
+        inner = c.defined_by(y, "grad.neg")
+        if inner is not None:
+            return Var(c.b, x) - Var(c.b, inner.operands[0])  # type: ignore[no-any-return]
+    return None
 
 
 def _convert(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var | int | None:
@@ -118,116 +70,40 @@ def _convert(c: Context, node: Node, operands: tuple[int, ...], out: TensorType)
     return None
 
 
-def _same_shape(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> int | None:
-    """A view that changes nothing."""
-    return operands[0] if c.type(operands[0]) == out else None
-
-
-def _through_view(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var | None:
-    """reshape(reshape(x)), broadcast(broadcast(x)): the outer one suffices."""
-    inner = c.defined_by(operands[0], node.op.name)
-    if inner is None:
-        return None
-    return c.b.apply(node.op, (Var(c.b, inner.operands[0]),), dict(node.attrs))  # type: ignore[no-any-return]
-
-
-def _uniform(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var | None:
-    """Any view of a scalar spread out is the scalar spread out to the view's shape."""
-    inner = c.defined_by(operands[0], "grad.broadcast")
-    if inner is None or c.type(inner.operands[0]).numel != 1:
-        return None
-    scalar = Var(c.b, inner.operands[0])
-    if scalar.shape:
-        scalar = c.b.reshape(scalar, shape=())
-    return c.b.broadcast(scalar, shape=out.shape) if out.shape else scalar
-
-
-def _permutes(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var | int | None:
-    """The identity permutation, and two permutations in one."""
-    dims = node.attrs["dims"]
-    if dims == tuple(range(len(dims))):
-        return operands[0]
-    inner = c.defined_by(operands[0], "grad.permute")
-    if inner is None:
-        return None
-    first = inner.attrs["dims"]
-    both = tuple(first[d] for d in dims)
-    x = Var(c.b, inner.operands[0])
-    merged: Var = x if both == tuple(range(len(both))) else c.b.permute(x, dims=both)
-    return merged
-
-
-def _full(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var:
-    """One value everywhere is a scalar spread out, which elementwise ops read as the scalar."""
-    scalar = c.b.scalar(node.attrs["value"], out.dtype)
-    return c.b.broadcast(scalar, shape=out.shape) if out.shape else scalar
-
-
-def _sum(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var | int | None:
-    """Sums over no axis or axes of extent 1, and sums of what a broadcast repeated."""
-    (x,) = operands
-    t = c.type(x)
-    dims, keep = node.attrs["dims"], node.attrs.get("keepdim", False)
-    if t.dtype is out.dtype and all(t.shape[d] == 1 for d in dims):
-        return x if t == out else c.b.reshape(Var(c.b, x), shape=out.shape)
-    inner = c.defined_by(x, "grad.broadcast")
-    if inner is None or not t.dtype.is_float or t.numel == 0:
-        return None
-    source = c.type(inner.operands[0])
-    lead = t.ndim - source.ndim
-    repeated = [d for d in dims if d < lead or (source.shape[d - lead] == 1 and t.shape[d] != 1)]
-    if not repeated:
-        return None
-    count = product(t.shape[d] for d in repeated)
-    aligned = (
-        c.b.reshape(Var(c.b, inner.operands[0]), shape=(1,) * lead + source.shape)
-        if lead
-        else Var(c.b, inner.operands[0])
-    )
-    rest = tuple(d for d in dims if d not in repeated)
-    partial = c.b.sum(aligned, dims=rest, keepdim=True) if rest else aligned
-    scaled = partial * float(count)
-    small = tuple(1 if d in dims else (scaled.shape[d]) for d in range(t.ndim))
-    scaled = scaled if scaled.shape == small else c.b.reshape(scaled, shape=small)
-    shape = small if keep else tuple(n for d, n in enumerate(small) if d not in dims)
-    scaled = c.b.reshape(scaled, shape=shape) if scaled.shape != shape else scaled
-    full: Var = c.b.broadcast(scaled, shape=out.shape) if scaled.shape != out.shape else scaled
-    return full
-
-
 ARITHMETIC: dict[str, tuple[Rule, ...]] = {
     "grad.mul": (_neutral(0, 1), _neutral(1, 1)),
     "grad.div": (_neutral(1, 1),),
+    "grad.add": (_negated,),
     "grad.sub": (_neutral(1, 0),),
     "grad.neg": (_double,),
 }
 """Rules of elementwise ops, beside those that all have: folding of constants, dropping of broadcasts."""
 
-NOTICED = frozenset({"grad.constant", "grad.broadcast", "grad.reshape", "grad.neg"})
-"""What one operand at least must be defined by for one of these rules to apply."""
-
 RULES: dict[str, tuple[Rule, ...]] = {
     "grad.convert": (_convert,),
-    "grad.reshape": (_same_shape, _uniform, _through_view),
-    "grad.broadcast": (_same_shape, _through_view),
-    "grad.permute": (_uniform, _permutes),
-    "grad.slice": (_same_shape, _uniform),
-    "grad.flip": (_uniform,),
-    "grad.full": (_full,),
-    "grad.sum": (_sum,),
+    "grad.reshape": (same_shape, uniform, through_view),
+    "grad.broadcast": (same_shape, through_view),
+    "grad.permute": (uniform, permutes),
+    "grad.slice": (same_shape, uniform),
+    "grad.flip": (uniform,),
+    "grad.full": (full,),
+    "grad.sum": (sums,),
 }
 
 
 def _fold(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> Var | None:
-    """An elementwise op of constants is a constant."""
-    if out.shape or not operands:
-        return None
-    values = [c.constant(o) for o in operands]
-    if any(v is None for v in values):
+    """An elementwise op of constants is a constant, spread out if they are."""
+    values: list[Any] = []
+    for o in operands:
+        values.append(c.constant(o))
+        if values[-1] is None:
+            return None
+    if not values:
         return None
     arrays = [np.asarray(v).astype(c.type(o).dtype.numpy) for v, o in zip(values, operands, strict=True)]
-    (a,) = evaluate(node.op, arrays, node.attrs, types=(out,))
-    return c.b.scalar(a.astype(np.float64).item() if out.dtype.is_float else a.item(), out.dtype)
+    (a,) = evaluate(node.op, arrays, node.attrs, types=(tensor((), out.dtype),))
+    scalar = c.b.scalar(a.astype(np.float64).item() if out.dtype.is_float else a.item(), out.dtype)
+    return c.b.broadcast(scalar, shape=out.shape) if out.shape else scalar
 
 
 def _unbroadcast(c: Context, node: Node, operands: tuple[int, ...], out: TensorType) -> tuple[int, ...]:
