@@ -29,17 +29,17 @@ from .checkout import ROOT
 HELP = "check and time compiled programs on an NVIDIA GPU"
 RESERVE = 10.0
 """Seconds kept back for the table and the file."""
+KEPT = 20.0
+"""Seconds that every section still to come is sure of."""
 CASES = (
     "layer norm 16384x4096 bf16",
     "cross entropy 16384x4096 bf16",
-    "gelu+bias+residual 16384x4096 bf16",
+    "block 4x128x256",
     "softmax 16384x4096 bf16",
-    "rms norm 16384x4096 bf16",
-    "swiglu 16384x4096 bf16",
+    "gelu+bias+residual 16384x4096 bf16",
+    "mlp 128x784",
     "layer norm vjp 8192x4096 f32",
     "black scholes 1000000",
-    "mlp 128x784",
-    "block 4x128x256",
 )
 """Of benchmarks/bytes.py: each is a loss or a vjp, value and gradients timed together."""
 
@@ -57,7 +57,7 @@ def sections() -> list[Section]:
     def own(name: str, seconds: float) -> Section:
         return Section(name, (sys.executable, "-m", "benchmarks.gpu_section", name), seconds)
 
-    return [own("checks", 90), own("ops", 120), own("copy", 45), *(own(case, 75) for case in CASES)]
+    return [own("checks", 90), own("ops", 120), own("copy", 45), *(own(case, 50) for case in CASES)]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,11 +93,13 @@ def _say(text: str) -> None:
 
 
 def run_sections(chosen: Sequence[Section], deadline: float, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """One result per section: its `rows`, lines of JSON that its process wrote one by one, and how it ended. Until the
-    `deadline` (of time.monotonic) each gets its own seconds, or what is left; what it does not get to is cut off."""
+    """One result per section: its `rows`, lines of JSON that its process wrote one by one, and how it ended. Each gets
+    its own seconds, or what is left until the `deadline` (of time.monotonic) and not kept for those after it; what it
+    does not get to is cut off."""
     results = []
-    for section in chosen:
-        seconds = min(section.seconds, deadline - time.monotonic())
+    for later, section in zip(reversed(range(len(chosen))), chosen, strict=True):
+        left = deadline - time.monotonic()
+        seconds = min(section.seconds, max(left - later * KEPT, left / (later + 1)))
         result: dict[str, Any] = {"name": section.name, "rows": [], "failed": False, "ended": "no time was left"}
         if seconds > 1:
             _run_section(section, seconds, result)

@@ -15,13 +15,12 @@ from typing import Any, TypeAlias
 from . import checkout
 
 checkout.use()
-sys.path.insert(0, str(checkout.ROOT / "tests"))
 
 import numpy as np  # noqa: E402
 
 Row: TypeAlias = dict[str, Any]
 COPY_BYTES = 1 << 30
-WARM, TIMED = 5, 40
+WARM, TIMED = 5, 30
 LIMITS = {"f32": 2e-3, "bf16": 2e-2}
 """The norm of the difference to torch's result over its norm, at most."""
 
@@ -51,17 +50,32 @@ def checked(checks: Iterable[tuple[str, Callable[[], str | None]]], start: float
         emit({**row, "seconds": time.monotonic() - begun})
 
 
-def median_us(launch: Callable[[], None], dev: Any, stream: Any) -> float:
-    """The median over single runs, by events on the stream around each."""
-    for _ in range(WARM):
-        launch()
-    pairs = [(dev.event(), dev.event()) for _ in range(TIMED)]
-    for begin, end in pairs:
-        begin.record(stream)
-        launch()
-        end.record(stream)
-    stream.synchronize()
-    return float(np.median([end.milliseconds_since(begin) for begin, end in pairs])) * 1e3
+def median_us(call: Callable[[], Any], mark: Callable[[], Any], between: Callable[[Any, Any], float]) -> float:
+    """The median over TIMED spans of the time of one call. `mark` records an event, `between` waits for the second of
+    two and gives milliseconds. A span holds so many calls that it takes a millisecond, else the time that Python needs
+    between two of them would be counted where the device is done sooner."""
+
+    def span(calls: int) -> tuple[Any, Any]:
+        start = mark()
+        for _ in range(calls):
+            call()
+        return start, mark()
+
+    warm = between(*span(WARM)) and between(*span(WARM))
+    calls = max(1, min(WARM * 10, int(WARM / max(warm, 1e-3))))
+    spans = [span(calls) for _ in range(TIMED)]
+    return float(np.median([between(*each) for each in spans])) / calls * 1e3
+
+
+def own_us(call: Callable[[], Any], dev: Any, stream: Any) -> float:
+    """On a stream of gradc's."""
+
+    def mark() -> Any:
+        event = dev.event()
+        event.record(stream)
+        return event
+
+    return median_us(call, mark, lambda start, end: end.milliseconds_since(start))
 
 
 def copy() -> None:
@@ -74,7 +88,7 @@ def copy() -> None:
     one, other, stream = dev.allocate(COPY_BYTES), dev.allocate(COPY_BYTES), dev.stream()
     one.fill(1, stream)
     to, source, size = c_uint64(other.address), c_uint64(one.address), c_size_t(COPY_BYTES)
-    us = median_us(lambda: dev.call("cuMemcpyDtoDAsync_v2", to, source, size, stream.handle), dev, stream)
+    us = own_us(lambda: dev.call("cuMemcpyDtoDAsync_v2", to, source, size, stream.handle), dev, stream)
     emit({"copy": "device to device", "bytes": 2 * COPY_BYTES, "us": us, "gb_per_s": 2 * COPY_BYTES / us / 1e3})
 
 
@@ -107,7 +121,7 @@ def timed_gradc(case: Any, arrays: list[Any], row: Row) -> list[Any]:
     results = [r for r, role in zip(ready(arrays), roles, strict=True) if role != "check"]
     row["first_seconds"] = time.monotonic() - begun
     row["launches"], row["bytes_moved"] = len(program.kernels), program.bytes_moved
-    row["us"] = median_us(ready.held.launch, dev, ready.held.stream)
+    row["us"] = own_us(ready.held.launch, dev, ready.held.stream)
     return results
 
 
@@ -120,8 +134,10 @@ def timed_torch(case: Any, arrays: list[Any], row: Row, mode: str | None, place:
     for i in case.wrt:
         values[i].requires_grad_()
 
+    run = case.run
+
     def plain(*given: Any) -> Any:
-        return case.run(torch, *given)
+        return run(torch, *given)
 
     function = plain if mode is None else torch.compile(plain, **({} if mode == "default" else {"mode": mode}))
 
@@ -151,15 +167,16 @@ def _to_torch(array: Any, place: str) -> Any:
 def _torch_us(call: Callable[[], Any]) -> float:
     import torch
 
-    for _ in range(WARM):
-        call()
-    pairs = [[torch.cuda.Event(enable_timing=True) for _ in range(2)] for _ in range(TIMED)]
-    for begin, end in pairs:
-        begin.record()
-        call()
-        end.record()
-    torch.cuda.synchronize()
-    return float(np.median([begin.elapsed_time(end) for begin, end in pairs])) * 1e3
+    def mark() -> Any:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def between(start: Any, end: Any) -> float:
+        end.synchronize()
+        return float(start.elapsed_time(end))
+
+    return median_us(call, mark, between)
 
 
 def compared(case: Any, start: float) -> None:
@@ -207,6 +224,7 @@ def differences(got: list[Any], wanted: list[Any]) -> list[float]:
 def main(name: str) -> int:
     start = time.monotonic()
     if name in ("checks", "ops"):
+        sys.path.append(str(checkout.ROOT / "tests"))
         from on_device import CHECKS, op_checks
 
         checked(CHECKS.items() if name == "checks" else op_checks(), start)

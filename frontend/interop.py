@@ -65,7 +65,7 @@ def _torch_array(x: Any) -> np.ndarray[Any, Any]:
     import torch
 
     if x.device.type != "cpu":
-        raise UnsupportedError(f"a torch tensor on {x.device}: move it to the CPU, or run with executor='cuda'")
+        raise UnsupportedError(f"a torch tensor on {x.device}: arguments are taken from the CPU, move it there")
     if x.layout is not torch.strided or x.is_complex() or x.is_quantized:
         raise UnsupportedError(f"a torch tensor of layout {x.layout} and dtype {x.dtype} has no counterpart in gradc")
     x = x.detach().resolve_neg()

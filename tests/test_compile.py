@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -197,3 +198,48 @@ def test_a_process_that_interprets_cannot_compile_and_says_so() -> None:
         check=False,
     )
     assert "ExecutorError: triton cannot compile in a process with TRITON_INTERPRET=1" in run.stderr
+
+
+@needs_triton
+def test_a_warm_build_imports_little(tmp_path: Path) -> None:
+    """A program whose binaries are in the cache is built, and its facts are read, without what a compiler needs."""
+    code = (
+        "import sys, gradc as gc\n"
+        "def loss(x, y):\n"
+        "    for i in range(16):\n"
+        "        x = (x * (1.0 + i) + y).tanh() * gc.sigmoid(x) - x * 0.1\n"
+        "    return (x * x).mean()\n"
+        "s = gc.spec('f32[100,30]', requires_grad=True)\n"
+        "prog = gc.build(loss, s, s, target='cuda:90', name='loss')\n"
+        "print([k.binary().registers for k in prog.kernels])\n"
+        "heavy = ('triton', 'torch', 'networkx', 'subprocess', 'tempfile', 'concurrent.futures',\n"
+        "         'importlib.metadata', 'numpy.random', 'ml_dtypes', 'gradc.runtime.inspect', 'gradc.measures')\n"
+        "print([name for name in heavy if name in sys.modules])\n"
+    )
+    environment = os.environ | {"GRADC_CACHE_DIR": str(tmp_path / "c")}
+    runs = [
+        subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    cold, warm = (run.stdout.splitlines() for run in runs)
+    assert warm[0] == cold[0]
+    assert "triton" in cold[1]
+    assert warm[1] == "[]"
+
+
+@needs_triton
+@pytest.mark.parametrize("part", ["facts", "target", "parameters"])
+def test_a_whole_entry_that_is_no_binary_for_the_kernel_is_made_again(part: str, tmp_path: Path) -> None:
+    """Its checksum is right and its content is not: what an older or a foreign program may have written."""
+    kernel, store = scale(), Cache(tmp_path / "c")
+    first = compile_kernel(kernel, "cuda:90", store=store)
+    key = cache_key(kernel, target("cuda:90"))
+    parts = first.to_parts()
+    facts = json.loads(parts["facts"])
+    odd = {"facts": b"[1, 2", "target": b"", "parameters": b""}[part]
+    changed = odd or json.dumps({**facts, part: {"target": "cuda:80", "parameters": ["*fp32"]}[part]}).encode()
+    store.put(key, {**parts, "facts": changed})
+    assert compile_kernel(kernel, "cuda:90", store=store) == first
+    stored = store.get(key)
+    assert stored is not None
+    assert Binary.from_parts(stored) == first
