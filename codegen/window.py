@@ -126,7 +126,7 @@ def _shift(gs: tuple[Group, ...], a: Access, position: int, vector: int) -> Shif
         plain = t.divisor == 1 and t.modulus is None and g.tile == 1
         if not plain or (g.loop > 1 and t.coeff * g.loop_stride % vector):
             return None
-        if g.grid > 1:
-            programs[t.group] = programs.get(t.group, 0) + t.coeff * g.grid_stride
+        if g.grid > 1:  # one index per program number: runs of several have been refused
+            programs[t.group] = programs.get(t.group, 0) + t.coeff
     reduced = ((p, c % vector) for p, c in sorted(programs.items()))
     return tuple((p, c) for p, c in reduced if c), a.offset % vector

@@ -119,7 +119,7 @@ def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalar
     n = product(x_dims)
     if c.kind == "MAP":
         last = x_parts[-1][-1] if len(x_parts) > 1 else None
-        if last is not None and not scalars and not c.extra and x_dims[-1] >= LONG:
+        if last is not None and not scalars and not c.extra and next_pow2(x_dims[-1]) >= LONG:
             rows = [a for part in x_parts[:-1] for a in part]
             if odd_rows(accesses, rows, last, vector) and shared_row(accesses, rows, last):
                 r = spread("r", x_dims[-1:], MAP_TILE)
@@ -156,7 +156,7 @@ def plan_space(c: Cluster, accesses: list[Affine], rows_to_columns: bool, scalar
     contiguous = _unit_stride(c.inner, accesses)
     depth = product(r_dims)
     whole = scalars and n <= ROW_TILE * 2
-    columns = not contiguous and len(x_parts) == 1 and n >= LONG and (whole or not scalars)
+    columns = not contiguous and len(x_parts) == 1 and next_pow2(max(n, 1)) >= LONG and (whole or not scalars)
     if columns and odd_rows(accesses, c.inner, x_parts[0][-1], vector):
         x = resident("x", x_dims) if whole else spread("x", x_dims, MAP_TILE)
         r = persistent("r", r_dims, 1, programs(PROGRAMS if whole else 2 * PROGRAMS // x.grid, True, vector))

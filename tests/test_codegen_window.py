@@ -116,6 +116,8 @@ STRUCTURES: dict[str, Callable[[int, DType], Graph]] = {
     "aligned view": lambda n, d: softmax(n, d, pitch=-(-n // 8) * 8 + 8, offset=8),
     "shifted view": lambda n, d: softmax(n, d, pitch=-(-n // 8) * 8 + 8, offset=5),
     "norm_backward": norm_backward,
+    "norm_backward, other programs": lambda n, d: norm_backward(n, d, m=9, programs=5),
+    "norm_backward in runs": lambda n, d: norm_backward(n, d, m=5, programs=3, strided=False),
     "flat": flat,
     "flat in a loop": lambda n, d: flat(n, d, programs=2),
     "long_rows": long_rows,

@@ -90,3 +90,16 @@ def flat(results: Any) -> list[Any]:
     if isinstance(results, tuple | list):
         return [r for x in results for r in flat(x)]
     return [] if results is None else [results]
+
+
+@pytest.mark.parametrize(("name", "rows"), [("layer_norm", 140), ("bias_gelu_joint", 530)])
+def test_programs_that_go_over_many_rows_see_one_alignment(name: str, rows: int, rng: np.random.Generator) -> None:
+    """More rows than programs: the same shift and the same accumulators at every step."""
+    prog = widths.CASES[name]("f32", rows, 601)
+    first = prog.kernels[0]
+    assert any(g["loop"] > 1 and g["tile"] == 1 and g["grid"] % 4 == 0 for g in first.graph.attrs["groups"])
+    assert ", whole vectors of 4 and both ends apart" in first.source
+    data = arguments(prog, rng)
+    want = flat(prog(*data, executor="reference"))
+    for got, expected in zip(flat(prog(*data, executor="triton-interpreter")), want, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max())
