@@ -54,7 +54,7 @@ def sin(x: Any, ops: int) -> Any:
 
 KINDS: dict[str, Callable[[Any, int], Any]] = {"x*c+d": scaled, "tanh": tanh, "sin": sin}
 PHASES = ("trace", "adjoint", "simplify", "fuse", "plan")
-PHASE_OF = {"inline": "adjoint", "adjoint": "adjoint", "fuse": "fuse", "plan-memory": "plan"}
+PHASE_OF = {"inline": "adjoint", "adjoint": "adjoint", "checkpoint": "fuse", "fuse": "fuse", "plan-memory": "plan"}
 
 
 def measure(kind: str, ops: int) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class Segments:
         if not reach.far():
             return []
         reach.measure()
+        reach.simulate()
         self.kept = self._whole() | set(self.graph.inputs) | set(self.graph.outputs)
         first: dict[int, int] = {}
         for j, node in enumerate(nodes):

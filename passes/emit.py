@@ -44,9 +44,10 @@ class KernelMaker(Lanes):
             if node.op.name == "grad.iota":
                 out.append(iota_affine(self, node, self.fuser.view[node.results[0]], labels)[0])
             for k, o in enumerate(node.operands):
-                view = self.fuser.view[o]
+                if o in self.own and self.is_local(o):
+                    continue
                 if k in self.fuser.whole(node):
-                    out.extend(WHOLE[node.op.name](self, node, view, labels))
+                    out.extend(WHOLE[node.op.name](self, node, self.fuser.view[o], labels))
                 else:
                     self._collect(self.fuser.aligned(node)[k], labels, out)
         for v in self.stored():
@@ -128,7 +129,7 @@ class KernelMaker(Lanes):
 
     def _declare_inputs(self, node: Node) -> None:
         """Read buffers come before written ones: declare those of this node (and of what it repeats) now."""
-        stack = list(node.operands)
+        stack = [o for o in node.operands if o not in self.own or not self.is_local(o)]
         while stack:
             o = stack.pop(0)
             root = self.fuser.view[o].root
@@ -157,7 +158,9 @@ class KernelMaker(Lanes):
         operands = [self.operand(view, labels) for view in self.fuser.aligned(node)]
         if op.kind == REDUCTION:
             return self.reduce(node, operands[0], labels)
-        return self.stamper.apply(op, node.attrs, operands, self.type_of(node.results[0]).dtype)
+        template = self.fuser.work.template(node)
+        assert template is not None
+        return Var(self.b, self.stamper.stamp(template, [x.v for x in operands]))
 
     def _finish(self, v: int) -> Var:
         """The sum (or other monoid) of a value's partials."""

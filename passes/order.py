@@ -36,6 +36,8 @@ def columns_early(kernel: Graph) -> Graph:
                 sums.append(i)
             else:
                 barriers.add(i)
+    if not sums:
+        return kernel
     behind = {i: needed(kernel, {i}) for i in sums}
     order: list[int] = []
     done: set[int] = set()

@@ -18,27 +18,32 @@ BESIDE = 100
 
 
 class Reach:
-    """`cost[i]` are the scalar operations of a node, 0 for all but elementwise ones; `added[i]` those that no node
-    before it with the same operands has."""
+    """`templates[i]` is that of an elementwise node; `cost[i]` its scalar operations, 0 for all other nodes; `added[i]`
+    those that no node before it with the same operands has; `together` are operands that several nodes have."""
 
     def __init__(self, graph: Graph, templates: Templates) -> None:
         self.graph = graph
         self.types: Any = graph.types
         self.producer = graph.producers()
-        self.cost, self.added = [0] * len(graph.nodes), [0] * len(graph.nodes)
+        types, nodes = self.types, graph.nodes
+        self.templates = [templates.of_node(n, types) if n.op.kind == ELEMENTWISE else None for n in nodes]
+        self.cost = [0 if t is None else t.size for t in self.templates]
+        self.added = list(self.cost)
+        self.together: set[tuple[int, ...]] = set()
+        self.last = last = [-1] * len(types)
         seen: dict[tuple[int, ...], frozenset[int]] = {}
-        for i, node in enumerate(graph.nodes):
-            template = templates.of_node(node, self.types) if node.op.kind == ELEMENTWISE else None
-            if template is not None:
-                self.cost[i] = self.added[i] = template.size
-                before = seen.get(node.operands)
-                if before is not None:
-                    self.added[i] = len(template.lines - before)
-                seen[node.operands] = template.lines if before is None else before | template.lines
-        self.last = [-1] * len(graph.types)
-        for i, node in enumerate(graph.nodes):
-            for o in node.operands:
-                self.last[o] = i
+        for i, (node, template) in enumerate(zip(nodes, self.templates, strict=True)):
+            operands = node.operands
+            for o in operands:
+                last[o] = i
+            if template is None:
+                continue
+            if operands in seen:
+                self.added[i] = len(template.lines - seen[operands])
+                seen[operands] |= template.lines
+                self.together.add(operands)
+            else:
+                seen[operands] = template.lines
 
     def far(self) -> bool:
         """Whether any elementwise value waits for a reader."""
@@ -49,17 +54,23 @@ class Reach:
         )  # fmt: skip
 
     def measure(self) -> None:
-        """Per chain (nodes that values connect): `at[i]` operations before a node, `kernel[i]` kernels filled before
-        it, `depth[i]` values that wait for a reader. And `blocks`, see there."""
-        nodes, added, last = self.graph.nodes, self.added, self.last
-        self.chain = chain = self._chains()
-        self.at, self.kernel, self.depth = [0] * len(nodes), [0] * len(nodes), [0] * len(nodes)
+        """Per chain (nodes that values connect): `at[i]` operations before a node. And `width` and `blocks`, see
+        there."""
+        self.chain = self._chains()
+        self.at = []
         spent: dict[int, int] = {}
-        for i in range(len(nodes)):
-            self.at[i] = spent.get(chain[i], 0)
-            spent[chain[i]] = self.at[i] + added[i]
+        for c, n in zip(self.chain, self.added, strict=True):
+            before = spent.get(c, 0)
+            self.at.append(before)
+            spent[c] = before + n
         self.width = self._width()
         self.blocks = self._blocks()
+
+    def simulate(self) -> None:
+        """After `measure`, per chain: `kernel[i]` kernels filled before a node, `depth[i]` values that wait for a
+        reader."""
+        nodes, added, last, chain = self.graph.nodes, self.added, self.last, self.chain
+        self.kernel, self.depth = [0] * len(nodes), [0] * len(nodes)
         filled: dict[int, tuple[int, int]] = {}
         waiting: dict[int, int] = {}
         for i, node in enumerate(nodes):

@@ -106,9 +106,12 @@ class Stamper:
         nodes, loc = graph.nodes, b.loc
         for op, refs, attrs, d, key in template.steps:
             if not refs:
-                env.append(b.scalar(attrs["value"], d).v)
+                constant = seen.get((d.name, key))
+                if constant is None:
+                    constant = seen[(d.name, key)] = b.scalar(attrs["value"], d).v
+                env.append(constant)
                 continue
-            ids = tuple([env[r] for r in refs])
+            ids = (env[refs[0]],) if len(refs) == 1 else tuple([env[r] for r in refs])
             found = seen.get((op.name, ids, key))
             if found is None:
                 space = types[ids[0]].space

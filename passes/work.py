@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from gradc.ir.graph import Graph, Node
@@ -19,7 +18,7 @@ class Work:
     a chain that fits one kernel is one kernel, copies or not; nor does a node that a cluster has reserved room for."""
 
     def __init__(self, graph: Graph, templates: Templates) -> None:
-        self.graph, self.templates = graph, templates
+        self.graph = graph
         self.heads = heads(graph)
         """The first node of every copied segment -> the first node of the next one."""
         self.same = originals(graph) if self.heads else {}
@@ -30,15 +29,12 @@ class Work:
         if sum(reach.added) > OP_LIMIT:
             reach.measure()
             self.blocks = {graph.nodes[i].results[0]: n for i, n in reach.blocks.items()}
-        readers = Counter([n.operands for n in graph.nodes if n.op.kind == ELEMENTWISE and n.op.formula is not None])
-        self.together = {operands for operands, n in readers.items() if n > 1}
-        self._found: dict[int, Template | None] = {}
+        self.together = reach.together
+        self._templates = reach.templates
+        self._producer = reach.producer
 
     def template(self, node: Node) -> Template | None:
-        v = node.results[0]
-        if v not in self._found:
-            self._found[v] = self.templates.of_node(node, self.graph.types)
-        return self._found[v]
+        return self._templates[self._producer[node.results[0]]]
 
     def cost(self, node: Node, c: Cluster | None = None) -> int:
         """Scalar operations per element that the node takes, or adds to cluster `c`."""
