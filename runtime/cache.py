@@ -169,17 +169,22 @@ def _pack(key: str, parts: Mapping[str, bytes]) -> bytes:
 
 
 def _unpack(key: str, data: bytes) -> dict[str, bytes] | None:
-    """The parts, or None unless every byte is as it was written and under this key."""
+    """The parts, or None unless every byte is as it was written and under this key. A sum alone proves little: whoever
+    writes an entry can write its sum."""
     start = len(_MAGIC) + 65
     body = data[start:]
     if data[:start] != _MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n":
         return None
     line, _, payload = body.partition(b"\n")
-    header = json.loads(line)
-    if header["key"] != key:
+    try:
+        header = json.loads(line)
+        sizes = {str(name): int(size) for name, size in header["parts"]}
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    if header["key"] != key or sum(sizes.values()) != len(payload) or min(sizes.values(), default=0) < 0:
         return None
     parts, at = {}, 0
-    for name, size in header["parts"]:
+    for name, size in sizes.items():
         parts[name] = payload[at : at + size]
         at += size
     return parts

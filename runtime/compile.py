@@ -162,7 +162,7 @@ def _stored(job: Job, store: Cache | None) -> Binary | None:
         return None
     try:
         binary = Binary.from_parts(parts)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return None
     return binary if binary.target == job.target.name and binary.parameters == job.kernel.parameters else None
 

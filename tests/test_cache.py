@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import stat
@@ -78,6 +79,36 @@ def test_an_entry_under_another_key_is_a_miss(tmp_path: Path) -> None:
     path.parent.mkdir()
     entry(cache).rename(path)
     assert cache.get(other) is None
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b"{}",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"key": "%s"}' % KEY.encode(),
+        b'{"key": "%s", "parts": 3}' % KEY.encode(),
+        b'{"key": "%s", "parts": [["a", "x"]]}' % KEY.encode(),
+        b'{"key": "%s", "parts": [["a", 1], ["b"]]}' % KEY.encode(),
+        b'{"key": "%s", "parts": [["a", 5]]}' % KEY.encode(),
+        b'{"key": "%s", "parts": [["a", 3]]}' % KEY.encode(),
+        b'{"key": "%s", "parts": [["a", 5], ["b", -1]]}' % KEY.encode(),
+        b'{"key": 4, "parts": [["a", 4]]}',
+    ],
+)
+def test_an_entry_with_a_right_sum_and_a_wrong_header_is_a_miss(header: bytes, tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "c")
+    cache.put(KEY, PARTS)
+    body = header + b"\n" + b"data"
+    entry(cache).write_bytes(cache_module._MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    assert cache.get(KEY) is None
+    assert not entry(cache).exists()
+    cache.put(KEY, PARTS)
+    assert cache.get(KEY) == PARTS
 
 
 def test_links_and_foreign_things_in_place_of_an_entry(tmp_path: Path) -> None:
