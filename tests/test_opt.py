@@ -7,11 +7,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gradc as gc
 from gradc.cli import main
 from gradc.ir.errors import GradValueError
+from gradc.ir.interpret import run_module
 from gradc.passes import pipeline
 from gradc.passes.pipeline import PIPELINE, parse_pipeline
 from gradc.passes.reproducer import options_of, reproducer, rest_of
@@ -272,3 +274,51 @@ def test_a_reproducer_line_that_cannot_be_read(here, capsys, line) -> None:
     code, _, err = run(capsys, "r.mlir")
     assert code == 1
     assert "r.mlir: its reproducer line" in err
+
+
+@pytest.mark.parametrize("command", ["opt", "verify", "view", "stablehlo"])
+def test_files_that_hold_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "binary.mlir").write_bytes(b"gradc\xff\xfe")
+    (tmp_path / "folder.mlir").mkdir()
+    assert main([command, "binary.mlir"]) == 1
+    assert "binary.mlir is not IR text: its byte 5 is no UTF-8" in capsys.readouterr().err
+    if command != "view":  # a folder is what it takes
+        assert main([command, "folder.mlir"]) == 1
+        assert "folder.mlir is a folder, not a file" in capsys.readouterr().err
+
+
+CALL = """gradc.module @f attributes {attrs = {cotangents = "ones"}, state = "traced", version = 1 : i64} {
+  grad.func @f(%x: tensor<3xf32> {requires_grad = true}, %y: tensor<3xf32> {requires_grad = true}) \
+-> (tensor<f32> {role = "value"}) {
+    %0:2 = grad.call %x, %y {callee = "g"} : (tensor<3xf32>, tensor<3xf32>) -> (tensor<3xf32>, tensor<3xf32>) {
+      grad.region @g(%a: tensor<3xf32>, %b: tensor<3xf32>) -> (tensor<3xf32>, tensor<3xf32>) {
+        %p = grad.mul %a, %b : tensor<3xf32>
+        %q = grad.call %p {callee = "h"} : tensor<3xf32> {
+          grad.region @h(%c: tensor<3xf32>) -> (tensor<3xf32>) {
+            %s = grad.sin %c : tensor<3xf32>
+            gradc.return %s : tensor<3xf32>
+          }
+        }
+        gradc.return %q, %b : tensor<3xf32>, tensor<3xf32>
+      }
+    }
+    %1 = grad.mul %0#0, %0#1 : tensor<3xf32>
+    %2 = grad.sum %1 {dims = array<i64: 0>, keepdim = false} : (tensor<3xf32>) -> tensor<f32>
+    gradc.return %2 : tensor<f32>
+  }
+}
+"""
+
+
+@pytest.mark.parametrize("passes", ["inline,adjoint", "inline,adjoint,decompose,simplify,cse,dce,fuse,plan-memory"])
+def test_gradients_pass_through_calls_that_are_inlined(passes: str) -> None:
+    """sum(sin(x * y) * y) through two calls, one inside the other, against its derivative by hand."""
+    out = pipeline.run_pipeline(gc.ir.parse(CALL), passes, verify=True).module
+    x, y = np.array([0.5, -1.0, 2.0], np.float32), np.array([1.5, 0.25, -0.75], np.float32)
+    value, dx, dy = run_module(out, [x, y])
+    np.testing.assert_allclose(value, (np.sin(x * y) * y).sum(), rtol=1e-6)
+    np.testing.assert_allclose(dx, np.cos(x * y) * y * y, rtol=1e-5)
+    np.testing.assert_allclose(dy, np.cos(x * y) * x * y + np.sin(x * y), rtol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from gradc.codegen.stablehlo import STATES, stablehlo_text
+from gradc.ir.errors import GradValueError
 from gradc.passes.pipeline import PIPELINE, run_pipeline
 
 from . import atomic, source, text
@@ -25,7 +26,9 @@ def run(args: argparse.Namespace) -> int:
     module = text.read(args.function) if is_text else source.program(args).joint
     rows = [r for r in PIPELINE if r.name in ("inline", "adjoint", "decompose")]
     if module.state not in STATES:
-        start = next((i for i, r in enumerate(rows) if module.state in r.needs), 0)
+        start = next((i for i, r in enumerate(rows) if module.state in r.needs), None)
+        if start is None:
+            raise GradValueError(f"{args.function} is at state {module.state!r}: its operations are in kernels already")
         module = run_pipeline(module, rows[start:]).module
     out = stablehlo_text(module)
     if args.output:

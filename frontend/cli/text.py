@@ -12,11 +12,13 @@ from gradc.ir.parse_module import parse
 
 def source(file: str) -> str:
     """The text of a file, or of stdin for "-"."""
-    if file == "-":
-        return sys.stdin.read()
-    if not Path(file).is_file():
-        raise GradValueError(f"no such file: {file}")
-    return Path(file).read_text(encoding="utf-8")
+    path, name = Path(file), "<stdin>" if file == "-" else file
+    if file != "-" and not path.is_file():
+        raise GradValueError(f"{file} is a folder, not a file" if path.is_dir() else f"no such file: {file}")
+    try:
+        return sys.stdin.read() if file == "-" else path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise GradValueError(f"{name} is not IR text: its byte {e.start} is no UTF-8") from None
 
 
 def parsed(text: str, file: str, check: bool = True) -> Module:
