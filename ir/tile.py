@@ -159,22 +159,23 @@ def phases(kernel: Graph) -> tuple[Phase, ...]:
     level = [0] * len(kernel.types)
     in_loop = [False] * n
     node_level = [0] * n
+    made = kernel.producers()
     for i, node in enumerate(kernel.nodes):
         lv = max([level[o] for o in node.operands], default=0)
-        varies = _varies(kernel, node, looped, gs)
+        repeated = any(made[o] >= 0 and in_loop[made[o]] and level[o] == node_level[made[o]] for o in node.operands)
+        varies = repeated or bool(node.attrs.get("each_step")) or _varies(kernel, node, looped, gs)
         in_loop[i] = varies
         node_level[i] = lv
         out = lv + 1 if _finishes(kernel, node, looped) else lv
         for r in node.results:
             level[r] = out
-    producer = kernel.producers()
     out_phases = []
     for p in range(max(node_level, default=0) + 1):
         body = {i for i in range(n) if in_loop[i] and node_level[i] == p and _anchors(kernel, kernel.nodes[i])}
         stack = list(body)
         while stack:
             for o in kernel.nodes[stack.pop()].operands:
-                j = producer[o]
+                j = made[o]
                 if j >= 0 and in_loop[j] and j not in body and not _finishes(kernel, kernel.nodes[j], looped):
                     body.add(j)
                     stack.append(j)

@@ -16,6 +16,8 @@ THREADS = 512
 """Lanes of a program whose row is long: 16 warps."""
 BUDGET = 112
 """Registers per lane for whole rows; 128 are there, the others go to addresses and what is in flight."""
+MASKS = 8
+"""Registers per lane for which lanes of the tile are part of the row, unless all are."""
 FREE = ("tile.index", "tile.constant")
 
 
@@ -44,7 +46,8 @@ def held(kernel: Graph, row: Group) -> set[int]:
 
 def pressure(kernel: Graph, row: Group) -> int:
     """Registers per lane for the values held and for the sums per column."""
-    return (len(held(kernel, row)) + columns(kernel, row)) * ceil_div(row.extent, THREADS)
+    masks = MASKS if row.extent % row.tile else 0
+    return (len(held(kernel, row)) + columns(kernel, row)) * ceil_div(row.extent, THREADS) + masks
 
 
 def columns(kernel: Graph, row: Group) -> int:

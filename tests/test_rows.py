@@ -125,6 +125,21 @@ def test_a_target_is_loaded_and_an_ignored_or_absent_one_is_not() -> None:
     assert len(loads) == 1
 
 
+@pytest.mark.parametrize("executor", ["tiled", "triton-interpreter"])
+def test_vectors_may_be_loaded_in_each_step(executor: str) -> None:
+    """Where a loop over rows could not hold them beside the row and the sums per column."""
+    if executor == "triton-interpreter":
+        pytest.importorskip("triton", reason="printed Triton needs triton to run")
+    program = PROGRAMS["rms norm joint"](140, 12289, "bfloat16")
+    kernel = program.kernels[0]
+    assert any(n.attrs.get("each_step") for n in kernel.graph.nodes)
+    assert kernel.graph.attrs["groups"][0]["loop"] == 2
+    assert gc.ir.parse(str(program.modules[0])).to_text() == str(program.modules[0])
+    loop = kernel.source.index("for xindex in")
+    assert kernel.source.index("tl.load(args_1_ptr") > loop
+    assert_same(program, inputs(program, 12289), executor, 2e-2)
+
+
 SPILLS = [
     ("softmax joint", 32768, "float32", "cuda:90"),
     ("cross entropy joint", 32768, "bfloat16", "cuda:90"),

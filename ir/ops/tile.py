@@ -166,6 +166,7 @@ def _load_type(
     space: str,
     masked: bool = False,
     index_coeffs: tuple[int, ...] = (),
+    each_step: bool = False,
 ) -> TileType:
     if masked and (not rest or rest[0].dtype is not i1):
         raise DTypeError("tile.load: a masked load takes an i1 mask after the buffer")
@@ -181,9 +182,17 @@ define(
         ("buffer", "rest*"),
         ("result",),
         _load_type,
-        attrs={"coeffs": "any", "offset": "int", "space": "str", "masked": "bool?", "index_coeffs": "ints?"},
+        attrs={
+            "coeffs": "any",
+            "offset": "int",
+            "space": "str",
+            "masked": "bool?",
+            "index_coeffs": "ints?",
+            "each_step": "bool?",
+        },
         doc="Reads one element per lane; `space` are the letters of the groups with a non-zero coefficient. Operands "
-        "after the buffer: an i1 mask if `masked` (masked-out lanes read 0), then one integer per `index_coeffs`.",
+        "after the buffer: an i1 mask if `masked` (masked-out lanes read 0), then one integer per `index_coeffs`. With "
+        "`each_step` it is made in each step of the kernel's loops, though it is the same in all.",
     )
 )
 define(
