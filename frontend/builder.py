@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradc.ir.errors import GradRuntimeError, GradTypeError, GradValueError, TraceError
@@ -41,12 +41,16 @@ def build(
     name: str | None = None,
     split: bool = False,
     cotangent: Any = None,
+    donate: Sequence[int] = (),
     max_nodes: int = LIMIT,
     **kwargs: Any,
 ) -> Program:
     """Trace `fn` on specs or arrays and compile its value and the gradients of every argument that requires one.
 
     A function whose value is not a scalar needs `cotangent=gc.spec(...)`, the type of the gradient that will come in.
+    `donate` are the numbers of positional arguments whose memory the program may put its results in: a result of the
+    same type takes the place of a donated tensor where the kernel that writes it reads that tensor last. What a donated
+    array holds after a call is not defined; `prog.donated` says which result took which place.
     """
     if not callable(fn):
         raise GradTypeError(f"build: expected a function, got {type(fn).__name__}")
@@ -61,6 +65,7 @@ def build(
         if not isinstance(cotangent, Spec):
             raise GradTypeError(f"build: cotangent must be a spec or an array, got {type(cotangent).__name__}")
     names = parameter_names(fn, args, kwargs)
+    gives = _donated(label, args, donate, split)
     guards = Guards(fn, label)
     for n, leaf in zip(names, leaves, strict=True):
         if not isinstance(leaf, (Spec, *PLAIN)):
@@ -77,6 +82,9 @@ def build(
     captured = [(c.read or guards.reader(c.tensor), c.tensor) for c in trace.captured]
     trace.end()
     graph = trace.graph
+    for i, on in enumerate(gives):
+        if on:
+            graph.input_attrs[i]["donated"] = True
     floats = [t for t in results if t.dtype.is_float]
     attrs: dict[str, Any] = {}
     if any(a.get("requires_grad") for a in graph.input_attrs):
@@ -89,6 +97,17 @@ def build(
     ]
     signature = Signature(tuple(arguments), structure, out, tuple(captured))
     return Program(Module("traced", {label: graph}, label, attrs), signature, target=goal, split=split)
+
+
+def _donated(label: str, args: tuple[Any, ...], donate: Sequence[int], split: bool) -> list[bool]:
+    """For each tensor among the positional arguments, whether it is donated."""
+    if split and donate:
+        raise GradValueError("build: donate= needs a joint program; a split one reads its arguments again")
+    wrong = [n for n in donate if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n < len(args)]
+    if wrong:
+        raise GradValueError(f"build: donate={wrong[0]!r} is no number of one of the {len(args)} arguments of {label}")
+    leaves = [(as_spec(x), n in donate) for n, a in enumerate(args) for x in flatten(a)[0]]
+    return [on for x, on in leaves if isinstance(x, Spec)]
 
 
 def _cotangents(label: str, floats: list[Tensor], cotangent: Spec | None, split: bool) -> str:

@@ -177,11 +177,17 @@ def _check_shared(arrays: Sequence[Array], written: Sequence[int]) -> None:
         for _, j in alive:
             if (i in targets or j in targets) and _share(arrays[i], arrays[j]):
                 raise UnsupportedError(
-                    "a compiled function writes to a tensor that shares memory with another tensor that it is given "
-                    "or captures",
+                    "a compiled function writes to a tensor (or takes over one that is donated) that shares memory "
+                    "with another tensor that it is given or captures",
                     hint="pass or capture one of them, and make the other from it inside",
                 )
         alive.append((high, i))
+
+
+def check_apart(given: Sequence[Array], kept: Sequence[Array]) -> None:
+    """No donated array shares memory with another argument."""
+    if given:
+        _check_shared([*given, *kept], range(len(given)))
 
 
 def _bounds(a: Array) -> tuple[int, int]:

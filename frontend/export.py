@@ -103,8 +103,10 @@ def _function(name: str, module: Module, arguments: list[str]) -> str:
             lines.append(f"    {spelt[made]} = {_constant(node.attrs['value'], main.types[made])}")
             continue
         offsets = node.attrs.get("slots") or (-1,) * len(node.results)
-        for r, offset in zip(node.results, offsets, strict=True):
-            lines.append(f"    {spelt[r]} = {_memory(main, r, offset)}")
+        donors = node.attrs.get("in_place") or (-1,) * len(node.results)
+        for r, offset, donor in zip(node.results, offsets, donors, strict=True):
+            over = offset < 0 <= donor
+            lines.append(f"    {spelt[r]} = {spelt[node.operands[donor]] if over else _memory(main, r, offset)}")
         k = triton_source(module.graphs[node.attrs["kernel"]])
         buffers = ", ".join(spelt[v] for v in (*node.operands, *node.results))
         options = f"num_warps={k.num_warps}, num_stages={k.num_stages}, enable_fp_fusion={k.enable_fp_fusion}"

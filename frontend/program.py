@@ -16,9 +16,10 @@ from gradc.passes.remarks import Remark
 from gradc.passes.split import split as cut
 from gradc.runtime.target import Target
 
+from .effects import check_apart
 from .executors import Runner, runner
 from .interop import GRADC, give, kind_of, own
-from .kernels import Kernel, Memory, input_names, kernels_of
+from .kernels import Kernel, Memory, buffer_names, input_names, kernels_of
 from .least import bytes_min
 from .pytree import flatten, unflatten
 from .signature import Outcome, Signature, as_array
@@ -92,6 +93,17 @@ class Program:
     @cached_property
     def memory(self) -> Memory:
         return Memory(self.modules, self.remarks)
+
+    @cached_property
+    def donated(self) -> dict[str, str]:
+        """By result, the donated argument whose memory it takes."""
+        main = self.modules[0].main
+        names = buffer_names(main, input_names(self.joint.main))
+        out = {}
+        for node in main.nodes:
+            slots = zip(node.results, node.attrs.get("slots", ()), node.attrs.get("in_place", ()), strict=False)
+            out.update({names[r]: names[node.operands[d]] for r, offset, d in slots if offset < 0 <= d})
+        return out
 
     @property
     def bytes_moved(self) -> int:
@@ -170,7 +182,11 @@ class Program:
             # The oracle runs the graph before any pass but adjoint has touched it.
             module = self.halves[which] if executor == "reference" else self.modules[which]
             self._runners[key] = runner(module, executor)
-        return own(self._runners[key](arrays), arrays)
+        attrs = self.joint.main.input_attrs
+        on = [not which and bool(a.get("donated")) for a, _ in zip(attrs, arrays, strict=False)]
+        kept = [a for i, a in enumerate(arrays) if i >= len(on) or not on[i]]
+        check_apart([a for a, d in zip(arrays, on, strict=False) if d], kept)
+        return own(self._runners[key](arrays), kept)
 
     def _forward(
         self, arrays: list[np.ndarray[Any, Any]], executor: str | None

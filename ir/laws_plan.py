@@ -33,6 +33,8 @@ def check_plan(main: Graph, fail: Fail) -> None:
                 kind = "a result of the program" if r in outputs else "a temporary"
                 fail(29, f"result {k} is {kind}, but its slot is {offset}", main, node)
             if offset < 0:
+                if donors[k] >= 0:
+                    _donated(main, node, k, i, last, fail)
                 continue
             entry = (offset, offset + _size(main, r), r)
             if entry[0] % SLOT or entry[1] > arena:
@@ -48,6 +50,15 @@ def check_plan(main: Graph, fail: Fail) -> None:
         for v in {*node.operands, *node.results}:
             if v in place and last.get(v, i) <= i and place[v] in live:
                 live.remove(place[v])
+
+
+def _donated(main: Graph, node: Node, k: int, i: int, last: dict[int, int], fail: Fail) -> None:
+    """A result of the program may lie in the memory of an input that is donated, of its type, and not read later."""
+    donor = node.attrs["in_place"][k]
+    v = node.operands[donor] if donor < len(node.operands) else -1
+    donated = {x for x, a in zip(main.inputs, main.input_attrs, strict=True) if a.get("donated")} - set(main.outputs)
+    if v not in donated or last[v] != i or main.types[v] != main.types[node.results[k]]:
+        fail(29, f"result {k} cannot overwrite operand {donor}", main, node)
 
 
 def _slots(main: Graph, node: Node, fail: Fail) -> tuple[tuple[int, ...], tuple[int, ...]]:

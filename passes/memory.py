@@ -46,10 +46,12 @@ def in_place_pairs(kernel: Graph) -> list[tuple[int, int]]:
 
 
 def plan_memory(module: Module, remarks: list[Remark]) -> Module:
-    """scheduled -> planned: an offset per launch result that is not a result of the program."""
+    """scheduled -> planned: an offset per launch result that is not a result of the program. A result of the program
+    lies in memory of its own, or in that of a donated input which the same launch reads last, element by element."""
     main = module.main
     last = {o: i for i, n in enumerate(main.nodes) for o in n.operands}
     results = set(main.outputs)
+    given = {v for v, a in zip(main.inputs, main.input_attrs, strict=True) if a.get("donated")} - results
     owner: dict[int, int] = {}
     spans: list[list[int]] = []
     donors: dict[int, int] = {}
@@ -58,12 +60,18 @@ def plan_memory(module: Module, remarks: list[Remark]) -> Module:
         if node.op.name != "tile.launch":
             continue
         n_in, name = len(node.operands), node.attrs["kernel"]
-        if name not in pairs_of and any([d in owner and last[d] == i for d in node.operands]):
+        if name not in pairs_of and any([(d in owner or d in given) and last[d] == i for d in node.operands]):
             pairs_of[name] = in_place_pairs(module.graphs[name])
         pairs = {w: r for r, w in reversed(pairs_of.get(name, ()))}
         taken: set[int] = set()
         for k, v in enumerate(node.results):
             if v in results:
+                for source, w in pairs_of.get(name, ()) if given else ():
+                    d = node.operands[source] if w == n_in + k and source < n_in else -1
+                    if d in given and last[d] == i and main.types[d] == main.types[v]:
+                        given.remove(d)
+                        donors[v] = source
+                        break
                 continue
             size = _rounded(main, v)
             donor = pairs.get(n_in + k)

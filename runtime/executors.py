@@ -42,7 +42,7 @@ class Step:
 
     def shared(self) -> list[bool]:
         """For each buffer whether it shares memory with another one, and one of the two is written. What the caller
-        gives is never written, and all other buffers are memory of their own."""
+        gives is written only where it is donated, and all other buffers are memory of their own."""
         kinds = [self.kernel.types[v] for v in self.kernel.inputs]
         spans = [(p.buffer, p.offset, p.offset + t.nbytes) for p, t in zip(self.pointers, kinds, strict=True)]  # type: ignore[union-attr]
         out = [False] * len(spans)
@@ -64,6 +64,8 @@ class Plan:
         self.types: list[TensorType | None] = [None]
         self.constants: dict[int, Array] = {}
         self.steps: list[Step] = []
+        self.donated: set[int] = set()
+        """Buffers of arguments that results take over."""
         at: dict[int, Pointer] = {v: self._buffer(main, v) for v in main.inputs}
         self.inputs = [at[v].buffer for v in main.inputs]
         for node in main.nodes:
@@ -75,8 +77,13 @@ class Plan:
                     self.constants[at[r].buffer] = np.ascontiguousarray(value)
                 continue
             offsets = node.attrs.get("slots") or (-1,) * len(node.results)
-            for r, offset in zip(node.results, offsets, strict=True):
-                at[r] = Pointer(0, offset) if offset >= 0 else self._buffer(main, r)
+            donors = node.attrs.get("in_place") or (-1,) * len(node.results)
+            for r, offset, donor in zip(node.results, offsets, donors, strict=True):
+                if offset < 0 <= donor:
+                    at[r] = at[node.operands[donor]]
+                    self.donated.add(at[r].buffer)
+                else:
+                    at[r] = Pointer(0, offset) if offset >= 0 else self._buffer(main, r)
             pointers = tuple(at[v] for v in (*node.operands, *node.results))
             self.steps.append(Step(node, module.graphs[node.attrs["kernel"]], pointers))
         self.outputs = [at[v].buffer for v in main.outputs]
@@ -90,12 +97,14 @@ class Plan:
         return Pointer(len(self.types) - 1)
 
     def buffers(self, arrays: Sequence[Array]) -> list[Array]:
-        """The buffers of one run: the arena and the results are new memory."""
+        """The buffers of one run: the arena and the results are new memory, but for what donated arguments give."""
         out: list[Any] = [None] * len(self.types)
         for i, a in zip(self.inputs, arrays, strict=True):
             t = self.types[i]
             assert t is not None
             out[i] = a if a.flags.c_contiguous and a.shape == t.shape else np.ascontiguousarray(a).reshape(t.shape)
+        for i in self.donated:
+            out[i] = out[i] if out[i].flags.writeable else out[i].copy()
         for i, a in self.constants.items():
             out[i] = a
         out[0] = aligned(self.arena_bytes)
@@ -193,7 +202,8 @@ class OnDevice:
         program = CudaProgram(gpu, launches, binaries)
         self.held = DeviceBuffers(program, [plan.arena_bytes, *(t.nbytes for t in plan.types[1:] if t is not None)])
         self.held.fill(plan.constants)
-        self._made = {i for i in plan.outputs if i not in plan.inputs and i not in plan.constants}
+        kept = {*plan.inputs, *plan.constants} - plan.donated
+        self._made = {i for i in plan.outputs if i not in kept}
 
     def __call__(self, arrays: Sequence[Array]) -> list[Array]:
         """One run; arrays travel there and back."""
