@@ -12,7 +12,7 @@ Method: checkpoints at every few steps, as in Griewank and Walther's "Revolve", 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from gradc.ir.graph import Graph, Module
@@ -67,6 +67,7 @@ class Segments:
             return []
         reach.measure()
         reach.simulate()
+        self.walls = list(accumulate([node.op.kind in (CONTRACTION, INDEXED) for node in nodes]))
         self.kept = self._whole() | set(self.graph.inputs) | set(self.graph.outputs)
         first: dict[int, int] = {}
         for j, node in enumerate(nodes):
@@ -93,12 +94,13 @@ class Segments:
         return sorted(out, key=lambda s: s.first)
 
     def _whole(self) -> set[int]:
-        """Values that lie in memory whatever this pass does."""
+        """Values that lie in memory whatever this pass does. A matrix product need not: what reads it may be computed
+        in its kernel."""
         out: set[int] = set()
         for node in self.graph.nodes:
             if node.op.kind in (CONTRACTION, INDEXED):
                 out.update(node.operands)
-            if node.op.kind != ELEMENTWISE:
+            if node.op.kind not in (ELEMENTWISE, CONTRACTION):
                 out.update(node.results)
         return out
 
@@ -121,7 +123,7 @@ class Segments:
             if run and v in kept:
                 runs.append(run)
                 run = []
-            while run and (len(run) == SEGMENT or not self._fits(start[run[0]], v, first, ends[run[0]])):
+            while run and (len(run) == SEGMENT or not self._fits(start[run[0]], run[0], v, first, ends[run[0]])):
                 choices = range(len(run), max(1, len(run) * 3 // 5) - 1, -1)
                 k = min(choices, key=lambda k: reach.width[start[[*run, v][k]] - 1])
                 runs.append(run[:k])
@@ -129,11 +131,14 @@ class Segments:
             run.append(v)
         return [Segment(r, min([first[v] for v in r]), start[r[0]]) for r in (*runs, run)]
 
-    def _fits(self, start: int, v: int, first: dict[int, int], end: int) -> bool:
+    def _fits(self, start: int, a: int, v: int, first: dict[int, int], end: int) -> bool:
         """Whether one kernel holds copies of the nodes from `start` to the member `v`, and its readers and all up to
-        `end` operations."""
-        reach = self.reach
+        `end` operations. No matrix product or gather may lie between the members `a` and `v`, or between their readers:
+        it would come between two kernels."""
+        reach, walls = self.reach, self.walls
         p = reach.producer[v]
+        if walls[p] != walls[min(start, p)] or walls[first[v]] != walls[first[a]]:
+            return False
         copied = reach.at[p] + reach.added[p] - reach.at[min(start, p)]
         # What reads the last member shares nothing: the node after it is not copied.
         readers = abs(end - reach.at[first[v]]) + reach.cost[first[v]] - reach.added[first[v]]
