@@ -59,10 +59,11 @@ def tile_elements(walk: Walk) -> int:
 
 def num_warps(walk: Walk) -> int:
     """Eight elements per lane up to 1024, sixteen up to 8192, then as many as 16 warps hold: the counts that compiled
-    without spills and with 16-byte accesses for maps, rows and their gradients. Matrix tiles take 32 per lane."""
+    without spills and with 16-byte accesses for maps, rows and their gradients. Matrix products take 32 per lane."""
     n = tile_elements(walk)
-    if any(walk.kernel.nodes[i].op.name == "tile.dot" for i in walk.live):
-        return 8 if n >= 64 * 128 else 4
+    dots = sum(walk.kernel.nodes[i].op.name == "tile.dot" for i in walk.live)
+    if dots:
+        return 8 if dots * n >= 64 * 96 else 4
     per_lane = 8 if n <= 1024 else 16
     return max(1, min(next_pow2(n // (32 * per_lane)), MAX_WARPS))
 

@@ -34,12 +34,13 @@ BUFFER_LIMIT = 48
 @dataclass
 class Parts:
     """The axes of a matrix product's result: batches, rows and columns; `half` says that its operands are of a half
-    type."""
+    type. `products` share them."""
 
     batch: frozenset[int]
     rows: frozenset[int]
     columns: frozenset[int]
     half: bool
+    products: int = 1
 
     def replace(self, axis: int, by: tuple[int, int]) -> Parts:
         """With an axis cut in two."""
@@ -47,7 +48,7 @@ class Parts:
         def cut(axes: frozenset[int]) -> frozenset[int]:
             return axes - {axis} | set(by) if axis in axes else axes
 
-        return Parts(cut(self.batch), cut(self.rows), cut(self.columns), self.half)
+        return Parts(cut(self.batch), cut(self.rows), cut(self.columns), self.half, self.products)
 
 
 @dataclass(eq=False)

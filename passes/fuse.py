@@ -107,7 +107,11 @@ class Fuser(Moving):
         at_once = all(self.cluster_of.get(self.root_node(o)) is None for o in node.operands)
         if (at_once or self.expands(node)) and self._repeats(i, node):
             return
-        blocked = self._join(i, node) if node.op.kind != CONTRACTION else ""
+        if node.op.kind == CONTRACTION:
+            if not self.join_product(i, node):
+                self.open(i, node)
+            return
+        blocked = self._join(i, node)
         if blocked is None:
             return
         full = blocked == "kernel is full"

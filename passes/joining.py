@@ -20,7 +20,7 @@ from .cluster import (
     reduction_mode,
     settle,
 )
-from .product import epilogue_mode, parts_of
+from .product import epilogue_mode, parts_of, takes_product
 from .reading import Reading
 
 
@@ -49,6 +49,27 @@ class Joining(Reading):
         mode = self._mode(c, node, labels, over) if over else "inner"
         assert mode is not None
         self._add(c, i, node, labels, over, mode)
+
+    def join_product(self, i: int, node: Node) -> bool:
+        """Let a matrix product share the kernel, and so the loads, of one with the same shapes and a common operand;
+        whether it does."""
+        floor, roots = self.floor(node), [self.view[o].root for o in node.operands]
+        for k, root in enumerate(roots):
+            for c in self.readers.get(root, ())[-3:]:
+                if c.kind != "CONTRACT" or c.pos < floor or any(self.placed(r) is c for r in roots):
+                    continue
+                if not takes_product(c) or c.cost + self.work.room(node, c) > OP_LIMIT:
+                    continue
+                first = next(n for n in (self.graph.nodes[j] for j in c.nodes) if n.op.kind == CONTRACTION)
+                pairs = list(zip(first.operands, node.operands, strict=True))
+                same = all(self.types[a] == self.types[b] for a, b in pairs) and first.attrs == node.attrs
+                if not same or self.view[pairs[k][0]] != self.view[pairs[k][1]]:
+                    continue
+                assert c.parts is not None
+                c.parts.products += 1
+                self._add(c, i, node, c.labels[first.results[0]], None, "inner")
+                return True
+        return False
 
     def _over(self, node: Node, labels: Labels) -> frozenset[int] | None:
         if node.op.kind != REDUCTION:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .lanes import Lanes
 
 
+PRODUCTS = 3
+"""Products of one shape that share a kernel."""
 WIDE = 128
 """Columns of a product up to which a tile may hold them all, so that whole rows can be reduced after the product."""
 
@@ -39,11 +41,15 @@ def tile_sizes(c: Cluster) -> tuple[int, int]:
     """Rows and columns of a product's tile: those of least estimated time, which is the tiles of the busiest
     multiprocessor times the work of one. That is its products and, for each row and column, what loading it costs
     beside a product: more for half types, which multiply on tensor cores. Full-precision tiles of 128 x 128 do not fit
-    the registers; where rows are reduced, a tile is 64 whole ones."""
+    the registers, nor do several products of that size, or two values of it that are read beside the product; where
+    rows are reduced, a tile is 64 whole ones."""
     parts = c.parts
     assert parts is not None
     batches, m, n = (max(c.extent(set(axes)), 1) for axes in (parts.batch, parts.rows, parts.columns))
     sides: tuple[int, ...] = (128, 64) if parts.half else (64, 32)
+    beside = [set(t.values()) for t in c.reads.values()]
+    values = sum(bool(axes & parts.rows and axes & parts.columns) for axes in beside)
+    most = (128 * 128 if parts.half else 2 * 64 * 64) // (parts.products if values < 2 else 2 * parts.products)
     load = 64 if parts.half else 16
     high = {min(side, max(16, next_pow2(m))) for side in ((64,) if c.overs else sides)}
     wide = {max(16, next_pow2(n))} if c.overs else {min(side, max(16, next_pow2(n))) for side in sides}
@@ -53,7 +59,13 @@ def tile_sizes(c: Cluster) -> tuple[int, int]:
         tiles = batches * ceil_div(m, tm) * ceil_div(n, tn)
         return ceil_div(tiles, PROGRAMS) * (tm * tn + load * (tm + tn)), -tm * tn
 
-    return min(((tm, tn) for tm in sorted(high) for tn in sorted(wide)), key=time)
+    tiles = [(tm, tn) for tm in sorted(high) for tn in sorted(wide)]
+    return min([t for t in tiles if t[0] * t[1] <= most] or tiles[:1], key=time)
+
+
+def takes_product(c: Cluster) -> bool:
+    """Whether one more product fits beside those of the kernel: its accumulators take registers of their own."""
+    return c.parts is not None and c.parts.products < PRODUCTS and not c.final and not c.overs
 
 
 def epilogue_mode(c: Cluster, over: frozenset[int]) -> str | None:

@@ -45,6 +45,14 @@ def two_biases(t: Any, x: Any, b: Any, y: Any, c: Any) -> Any:
     return bench.square_mean(bench.gelu_erf)(t, x, b, x) + (y * c).sin().sum()
 
 
+def gated(t: Any, x: Any, w1: Any, w2: Any, w3: Any) -> Any:
+    return (t.nn.functional.silu(x @ w1) * (x @ w2)) @ w3
+
+
+def projections(t: Any, x: Any, a: Any, b: Any, c: Any) -> Any:
+    return (x @ a).sin() * (x @ b) + (x @ c).exp()
+
+
 x, row, square = (37, 53), (53,), bench.square_mean
 SMALL = (
     small("gelu tanh", square(bench.gelu_tanh), [x, row, x], (0, 1, 2)),
@@ -59,6 +67,8 @@ SMALL = (
     small("softmax vjp", bench.softmax, [x], (0,), vjp=True),
     small("batch norm", bench.batch_norm_error, [x, row, row, x], (0, 1, 2)),
     small("batch norm long", bench.batch_norm_error, [(1031, 6), (6,), (6,), (1031, 6)], (0, 1, 2)),
+    small("gated", square(gated), [(70, 19), (19, 37), (19, 37), (37, 19)], (0, 1, 2, 3)),
+    small("projections", square(projections), [(70, 19), (19, 67), (19, 67), (19, 67)], (0, 1, 2, 3)),
     small("two biases", two_biases, [(700, 20), (20,), (1100, 45), (45,)], (0, 1, 2, 3)),
     small("linear gelu", bench.linear_gelu, [(37, 19), (70, 19), (70,)], ()),
     small("product mean", lambda t, x, y: (x @ y).tanh().mean(), [(129, 64), (64, 64)], (0, 1)),
@@ -203,4 +213,32 @@ def test_tiles_fill_the_multiprocessors() -> None:
     assert grid(4096, 4096, "bfloat16") == 32 * 32
     assert grid(512, 512, "bfloat16") == 8 * 8
     assert grid(5, 7, "float32") == 1
+
+
+def test_products_that_share_an_operand_share_a_kernel() -> None:
+    kernels = next(c for c in SMALL if c.name == "gated").build().kernels
+    assert sorted(k.source.count("tl.dot(") for k in kernels if "tl.dot(" in k.source)[-2:] == [2, 2]
+    assert kernels[0].source.count("tl.dot(") == 2
+    kernels = next(c for c in SMALL if c.name == "projections").build().kernels
+    assert max(k.source.count("tl.dot(") for k in kernels) == 3
+    assert sum(kernels[0].reads.values()) == 4 * (70 * 19 + 3 * 19 * 67)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_shared_and_reduced_products_spill_nothing(dtype: str) -> None:
+    """Three accumulators; two accumulators and a gate's gradient; a softmax of whole rows."""
+    pytest.importorskip("triton", reason="the counts are the compiler's")
+
+    def attention(t: Any, q: Any, k: Any, v: Any) -> Any:
+        return t.nn.functional.softmax(q @ k.transpose(-1, -2) * 0.125, -1) @ v
+
+    big, side = (1024, 512), (512, 512)
+    for run, shapes in (
+        (projections, [big, side, side, side]),
+        (gated, [big, side, side, side]),
+        (attention, [(8, 128, 64)] * 3),
+    ):
+        case = bench.Case("spills", square(run), tuple((s, dtype) for s in shapes), tuple(range(len(shapes))))
+        for kernel in case.build().kernels:
+            assert kernel.binary("cuda:90").spills == 0, kernel.source
 
