@@ -123,6 +123,12 @@ def check_rule(graph: Graph, node: Node, fail: Fail, spell: Spell) -> None:
         have = types[r]
         if have is not want and have != want:
             fail(6, f"{spell(graph, r)} is a {have}, the type rule gives {want}", graph, node)
+    ranks = [len(t.shape) for t in (*ins, *outs) if isinstance(t, TensorType)]
+    for name in ("dim", "dims") if ranks else ():
+        axes, rank = node.attrs.get(name, ()), max(ranks)
+        for d in axes if isinstance(axes, tuple) else (axes,):
+            if isinstance(d, int) and not -max(rank, 1) <= d < max(rank, 1):
+                fail(6, f"{name} names axis {d}, its tensors have {rank} dimensions", graph, node)
 
 
 def check_region(graph: Graph, node: Node, fail: Fail) -> None:

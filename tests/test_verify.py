@@ -9,7 +9,22 @@ from typing import Any
 import pytest
 from ir_programs import chain, everything, kernel_modules, op_modules
 
-from gradc.ir import Dense, Graph, GraphBuilder, Loc, Module, Node, VerifyError, dtype, f32, i1, i64, tensor, verify
+from gradc.ir import (
+    Dense,
+    Graph,
+    GraphBuilder,
+    Loc,
+    Module,
+    Node,
+    VerifyError,
+    dtype,
+    f32,
+    i1,
+    i64,
+    parse,
+    tensor,
+    verify,
+)
 from gradc.ir.laws_node import KIND_CHECKS
 from gradc.ir.op import REGISTRY, Op
 from gradc.ir.tile import Group, resident, set_groups, spread
@@ -410,3 +425,21 @@ def test_every_law_is_listed_and_broken_here() -> None:
     listed = {int(n) for n in re.findall(r"^  +(\d+)  ", text, re.MULTILINE)}
     broken = {law for law, _, _ in (*GRAPHS, *KERNELS)} | {11, 28, 29}
     assert listed == broken
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "grad.log_softmax %x {dim = 2 : i64} : tensor<4x6xf32>",
+        "grad.softmax %x {dim = -3 : i64} : tensor<4x6xf32>",
+        "grad.flip %x {dims = array<i64: 0, 5>} : tensor<4x6xf32>",
+    ],
+)
+def test_axes_that_are_not_there_break_law_6(line: str) -> None:
+    text = f"""grad.func @f(%x: tensor<4x6xf32>) -> (tensor<4x6xf32>) {{
+      %0 = {line}
+      gradc.return %0 : tensor<4x6xf32>
+    }}"""
+    with pytest.raises(VerifyError, match=r"law 6: grad\.\w+: dims? names axis -?\d, its tensors have 2 dim") as e:
+        parse(text)
+    assert e.value.line == 2
