@@ -85,6 +85,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "grad.broadcast": (same_shape, through_view),
     "grad.permute": (uniform, permutes),
     "grad.slice": (same_shape, uniform),
+    "grad.unslice": (same_shape,),
     "grad.flip": (uniform,),
     "grad.full": (full,),
     "grad.sum": (sums,),
@@ -110,15 +111,18 @@ def _unbroadcast(c: Context, node: Node, operands: tuple[int, ...], out: TensorT
     """Elementwise ops broadcast by themselves: drop broadcasts (and reshapes of scalars) that another operand's shape
     implies."""
     result = list(operands)
-    for i, o in enumerate(operands):
-        inner = c.definition(o)
-        if inner is None or inner.op.name not in ("grad.broadcast", "grad.reshape"):
-            continue
-        if inner.op.name == "grad.reshape" and c.type(inner.operands[0]).shape:
-            continue
-        source = inner.operands[0]
+    for i in range(len(result)):
         others = [c.type(x).shape for j, x in enumerate(result) if j != i]
-        if others and np.broadcast_shapes(c.type(source).shape, *others) == out.shape:
+        while others:
+            inner = c.definition(result[i])
+            if inner is None or inner.op.name not in ("grad.broadcast", "grad.reshape"):
+                break
+            source = inner.operands[0]
+            shape = c.type(source).shape
+            if inner.op.name == "grad.reshape" and shape:
+                break
+            if np.broadcast_shapes(shape, *others) != out.shape:
+                break
             result[i] = source
     return tuple(result)
 
