@@ -54,8 +54,8 @@ def _window(maker: Lanes, node: Node, view: View, labels: Labels) -> tuple[Any, 
     for label, n, start, limit, stride in dims:
         if start > 0 or limit < n:
             i = maker.affine_index(affine_of(View(0, (n,), (1,), 0), (label,), axes), 0)
-            inside = (i >= start) & (i < limit)
-            mask = inside if mask is None else mask & inside
+            for inside in ([i >= start] if start > 0 else []) + ([i < limit] if limit < n else []):
+                mask = inside if mask is None else mask & inside
         for axis, k in affine_of(View(0, (n,), (stride,), 0), (label,), axes).items():
             affine[axis] = affine.get(axis, 0) + k
         offset -= start * stride

@@ -20,6 +20,7 @@ from gradc.ir.types import TensorType, tensor
 
 from .remarks import Remark
 from .simplify_context import Context, Rule
+from .simplify_slices import slices, widen, widen_sum
 from .simplify_views import full, permutes, same_shape, sums, through_view, uniform
 
 
@@ -84,11 +85,11 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "grad.reshape": (same_shape, uniform, through_view),
     "grad.broadcast": (same_shape, through_view),
     "grad.permute": (uniform, permutes),
-    "grad.slice": (same_shape, uniform),
-    "grad.unslice": (same_shape,),
+    "grad.slice": (same_shape, uniform, slices),
+    "grad.unslice": (same_shape, widen),
     "grad.flip": (uniform,),
     "grad.full": (full,),
-    "grad.sum": (sums,),
+    "grad.sum": (sums, widen_sum),
 }
 
 

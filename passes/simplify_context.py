@@ -10,6 +10,8 @@ from gradc.ir.graph import Graph, Node
 from gradc.ir.op import ELEMENTWISE
 from gradc.ir.types import TensorType
 
+from .template import Templates
+
 NOTICED = frozenset({"grad.constant", "grad.broadcast", "grad.reshape", "grad.neg"})
 """What one operand at least must be defined by for a rule of arithmetic to apply."""
 
@@ -20,6 +22,7 @@ class Context:
     def __init__(self, b: GraphBuilder, graph: Graph) -> None:
         self.b = b
         self.compared = compared_values(graph)
+        self.templates = Templates()
         self._defs: dict[int, Node] = {}
         self._seen = 0
         self.definition = self._defs.get

@@ -35,29 +35,41 @@ def _diagonal_numpy(x: Any, offset: int, dim1: int, dim2: int) -> Any:
     return np.lib.stride_tricks.as_strided(y, y.shape[:-1], (*y.strides[:-2], y.strides[-2] + y.strides[-1]))
 
 
-def _box(shape: tuple[int, ...], lead: int, row: int, column: int, n: int) -> dict[str, tuple[int, ...]]:
-    return {
-        "start": (*(0,) * lead, row if n else 0, column if n else 0),
-        "limit": (*shape[:lead], row + n if n else 0, column + n if n else 0),
-        "step": (1,) * (lead + 2),
-    }
-
-
 def _diagonal_parts(b: Any, self: Any, offset: int, dim1: int, dim2: int) -> Any:
     rest, row, column, n = _split(self.shape, offset, dim1, dim2)
     y = b.permute(self, dims=(*rest, dim1, dim2))
-    lead = y.shape[:-2]
-    square = b.slice(y, **_box(y.shape, len(rest), row, column, n))
-    flat = b.reshape(square, shape=(*lead, n * n))
-    return b.slice(flat, start=(0,) * (len(rest) + 1), limit=flat.shape, step=(*(1,) * len(rest), n + 1))
+    *lead, rows, columns = y.shape
+    start = row * columns + column if n else 0
+    return b.slice(
+        b.reshape(y, shape=(*lead, rows * columns)),
+        start=(*(0,) * len(lead), start),
+        limit=(*lead, start + (n - 1) * (columns + 1) + 1 if n else 0),
+        step=(*(1,) * len(lead), columns + 1),
+    )
+
+
+def _embedded(b: Any, x: Any, shape: tuple[int, ...], offset: int, dim1: int, dim2: int) -> Any:
+    """Zeros of a shape with the last dimension of x on the diagonal of dim1 and dim2."""
+    rest, row, column, n = _split(shape, offset, dim1, dim2)
+    if not n:
+        return b.full(shape=shape, value=0, dtype=x.dtype)
+    lead, (rows, columns) = x.shape[:-1], (shape[dim1], shape[dim2])
+    if n == columns:
+        spread = b.unsqueeze(x, dim=len(lead))
+    else:
+        if n < rows:
+            zeros, ones = (0,) * len(lead), (1,) * len(lead)
+            box = {"start": (*zeros, row), "limit": (*lead, row + n), "step": (*ones, 1)}
+            x = b.unslice(x, shape=(*lead, rows), **box)
+        spread = b.unsqueeze(x, dim=len(lead) + 1)
+    i = b.iota(shape=(rows, columns), dim=0, dtype=i64)
+    on = (i if row == column else i + (column - row)).eq(b.iota(shape=(rows, columns), dim=1, dtype=i64))
+    placed = b.where(on, spread, b.scalar(0, x.dtype))
+    return b.permute(placed, dims=inverse((*rest, dim1, dim2)))
 
 
 def _diagonal_adjoint(b: Any, ct: Any, self_t: TensorType, offset: int, dim1: int, dim2: int) -> Any:
-    rest, row, column, n = _split(self_t.shape, offset, dim1, dim2)
-    order = (*rest, dim1, dim2)
-    shape = tuple(self_t.shape[i] for i in order)
-    square = b.diag_embed(ct, offset=0, dim1=len(rest), dim2=len(rest) + 1)
-    return b.permute(b.unslice(square, shape=shape, **_box(shape, len(rest), row, column, n)), dims=inverse(order))
+    return _embedded(b, ct, self_t.shape, offset, dim1, dim2)
 
 
 def _two_dims(self: Any, rank: int, dim1: int, dim2: int) -> tuple[int, int]:
@@ -143,16 +155,7 @@ def _embed_numpy(x: Any, offset: int, dim1: int, dim2: int) -> Any:
 
 
 def _embed_parts(b: Any, self: Any, offset: int, dim1: int, dim2: int) -> Any:
-    lead, n = self.shape[:-1], self.shape[-1]
-    rank = len(lead) + 2
-    rows = b.iota(shape=(n, n), dim=0, dtype=i64)
-    on = rows.eq(b.iota(shape=(n, n), dim=1, dtype=i64))
-    square = b.where(on, b.unsqueeze(self, dim=len(lead)), b.scalar(0, self.dtype))
-    size = n + abs(offset)
-    shape = (*lead, size, size)
-    placed = b.unslice(square, shape=shape, **_box(shape, len(lead), max(-offset, 0), max(offset, 0), n))
-    rest = tuple(i for i in range(rank) if i not in (dim1, dim2))
-    return b.permute(placed, dims=inverse((*rest, dim1, dim2)))
+    return _embedded(b, self, _embed_shape(self.shape, dim1, dim2, self.shape[-1] + abs(offset)), offset, dim1, dim2)
 
 
 def _embed_call(op: Any, input: Any, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
