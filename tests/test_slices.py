@@ -62,7 +62,9 @@ def test_large_differences_are_two_launches_of_least_bytes() -> None:
     assert counts["bytes_moved"] <= 1.01 * counts["bytes_min"]
 
 
-@pytest.mark.parametrize(("shape", "offset"), [((19, 23), 0), ((23, 19), 0), ((7, 9), 1), ((9, 7), -4), ((5, 5), 2), ((3, 4), 9)])
+@pytest.mark.parametrize(
+    ("shape", "offset"), [((19, 23), 0), ((23, 19), 0), ((7, 9), 1), ((9, 7), -4), ((5, 5), 2), ((3, 4), 9)]
+)
 def test_diagonals_are_no_copies(shape: tuple[int, int], offset: int, rng: np.random.Generator) -> None:
     a = rng.standard_normal(shape).astype(np.float32)
     t = torch.tensor(a, requires_grad=True)
