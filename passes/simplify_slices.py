@@ -1,8 +1,9 @@
 """Rules of `simplify`: arithmetic on slices, computed over the whole shape under a mask.
 
-`unslice(f(x[1:], x[:-1]))` becomes `where(inside, f(x, unslice(x[:-1])), 0)`: the adjoint of a slice of short arithmetic
-on inputs. An unslice can only read memory, so without this `f` would be stored and read again; an unslice of an input is
-a load at an offset. A sum of such arithmetic becomes a sum over the whole shape too, so that it fuses with its gradient.
+`unslice(f(x[1:], x[:-1]))` becomes `where(inside, f(x, unslice(x[:-1])), 0)`: the adjoint of a slice of short
+arithmetic on inputs. An unslice can only read memory, so without this `f` would be stored and read again; an unslice
+of an input is a load at an offset. A sum of such arithmetic becomes a sum over the whole shape too, so that it fuses
+with its gradient.
 """
 
 from __future__ import annotations
@@ -183,7 +184,7 @@ def _spread(c: Context, root: int, box: Box) -> Var:
 
 
 def _placed(c: Context, v: int, box: Box) -> Var:
-    """A leaf at its place in the whole: that of which it is the same slice, or its own unslice; dims of extent 1 stay."""
+    """A leaf at its place in the whole: what it is the same slice of, or its own unslice; dims of extent 1 stay."""
     own = c.type(v).shape
     rows = zip(own, *(part[len(box.shape) - len(own) :] for part in box), strict=True)
     here = [(1, 0, 1, 1) if mine == 1 else (n, start, limit, step) for mine, n, start, limit, step in rows]
