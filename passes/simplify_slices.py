@@ -84,12 +84,13 @@ def widen_sum(c: Context, node: Node, operands: tuple[int, ...], out: TensorType
 
 def _is_leaf(c: Context, v: int) -> bool:
     """Whether the value is a single number, a coordinate, a program input, a strided view of one, or its unslice."""
-    node = c.definition(v)
-    if c.type(v).numel == 1 or (node is not None and node.op.name == "grad.iota"):
+    if c.type(v).numel == 1 or c.defined_by(v, "grad.iota") is not None:
         return True
-    if node is not None and node.op.name == "grad.unslice":
-        return _is_leaf(c, node.operands[0])
+    put = c.defined_by(v, "grad.unslice")
+    if put is not None:
+        return _is_leaf(c, put.operands[0])
     chain = []
+    node = c.definition(v)
     while node is not None:
         if node.op.name not in STRIDED:
             return False
@@ -106,11 +107,11 @@ def _is_leaf(c: Context, v: int) -> bool:
 def _computed_from(c: Context, v: int) -> tuple[int, ...] | None:
     """What a value is computed from, element for element; None for a leaf and for what is not computed so."""
     node = None if _is_leaf(c, v) else c.definition(v)
-    return node.operands if node is not None and (node.op.kind == ELEMENTWISE or _spreads(node)) else None
+    return node.operands if node is not None and (node.op.kind == ELEMENTWISE or _spreads(c, v)) else None
 
 
-def _spreads(node: Node) -> bool:
-    return node.op.name == "grad.broadcast"
+def _spreads(c: Context, v: int) -> bool:
+    return c.defined_by(v, "grad.broadcast") is not None
 
 
 def _leaves(c: Context, root: int) -> list[int] | None:
@@ -129,7 +130,7 @@ def _leaves(c: Context, root: int) -> list[int] | None:
         else:
             node = c.definition(v)
             assert node is not None
-            if not _spreads(node):
+            if not _spreads(c, v):
                 template = c.templates.of_node(node, c.b.graph.types)
                 cost += 1 if template is None else template.size
             stack.extend([o for o in operands if o not in seen])
@@ -176,7 +177,7 @@ def _spread(c: Context, root: int, box: Box) -> Var:
         maker = c.definition(v)
         if operands is None or maker is None:
             made[v] = _placed(c, v, box)
-        elif _spreads(maker):
+        elif _spreads(c, v):
             made[v] = made[operands[0]]
         else:
             made[v] = c.b.apply(maker.op, tuple([made[o] for o in operands]), dict(maker.attrs))
