@@ -93,6 +93,15 @@ def exp_step(top: Array, total: Array, x: Array) -> None:
     top[...] = new
 
 
+def moments_step(total: Array, mean: Array, squares: Array, count: Array, x: Array) -> None:
+    """One more step of a sum and of the squared distances from the mean, in place."""
+    count += 1
+    total += x
+    off = x - mean
+    mean += off / count
+    squares += off * (x - mean)
+
+
 def dot(a: Array, b: Array, dtype: Any, batch: Axes, m: Axes, n: Axes, k: Axes) -> Array:
     """Sum over the axes `k` of a * b; all arrays have all axes, of length 1 where they do not vary."""
     a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
@@ -163,6 +172,7 @@ def names() -> dict[str, Any]:
         "dot": dot,
         "erf": erf,
         "exp_step": exp_step,
+        "moments_step": moments_step,
         "fma": fma,
         "reduce": reduce,
         "rsqrt": rsqrt,

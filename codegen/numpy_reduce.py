@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradc.ir.dim import product
 from gradc.ir.graph import Node
 from gradc.ir.monoid import MONOIDS
 from gradc.ir.types import DType
@@ -73,6 +74,23 @@ class Reductions(Body):
         summed = self.combine(f"{total} * np.exp({top} - {best})", "sum", groups, dtype)
         self.after.append(f"{self.outer}{total} = {summed}")
         for r, name in zip(node.results, (best, total), strict=True):
+            self.env[r] = Value(name, e.axes - gone)
+
+    def moments(self, i: int, node: Node) -> None:
+        over, v = node.attrs["over"], node.operands[0]
+        dtype = self.walk.type(v).dtype
+        groups = self.space.lanes(over)
+        gone = frozenset(k for g in groups for k in g)
+        e = self.full(self.value(v, typed=True), gone)
+        lanes = self.access.lanes_of(frozenset(k for g in groups if self.steps(g) for k in g))
+        total, mean, squares, count = (self.carry(node, e.axes, "sum", dtype) for _ in range(4))
+        self.line(f"moments_step({', '.join(n + lanes for n in (total, mean, squares, count))}, {e.text})")
+        extent = product(self.walk.groups[self.walk.position[c]].extent for c in over)
+        apart = f"{mean} - {total} / {typed_literal(float(extent), dtype)}"
+        self.after.append(f"{self.outer}{total} = {self.combine(total, 'sum', groups, dtype)}")
+        self.after.append(f"{self.outer}{squares} += {count} * np.square({apart})")
+        self.after.append(f"{self.outer}{squares} = {self.combine(squares, 'sum', groups, dtype)}")
+        for r, name in zip(node.results, (total, squares), strict=True):
             self.env[r] = Value(name, e.axes - gone)
 
     def steps(self, axes: list[int]) -> bool:

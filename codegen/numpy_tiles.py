@@ -164,6 +164,7 @@ _STEPS = {
     "tile.store": _Printer._store,
     "tile.reduce": _Printer.reduce,
     "tile.exp_sum": _Printer.exp_sum,
+    "tile.moments": _Printer.moments,
     "tile.dot": _Printer.dot,
     "tile.check": _Printer._check,
 }

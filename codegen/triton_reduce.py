@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from gradc.ir.dim import product
 from gradc.ir.graph import Node
 from gradc.ir.monoid import MONOIDS
 from gradc.ir.types import DType
 
 from .names import identifier
 from .triton_body import Body
-from .triton_ops import ATOM, MUL, form, literal, type_text
+from .triton_ops import ADD, ATOM, MUL, form, literal, type_text
 from .triton_programs import Expr
 
 MIN_DOT = 16
@@ -96,6 +97,41 @@ class Reductions(Body):
             each = Expr(f"{total.text} * tl.exp({top.text} - {wide.text})", MUL, top.axes)
             sums.append(self.combined(each, over, "sum", dtype))
         self.finish(node, self._joined(sums, "add", dtype), "total", 1)
+
+    def moments(self, i: int, node: Node) -> None:
+        v, over = node.operands[0], node.attrs["over"]
+        dtype = self.walk.type(v).dtype
+        letter = self.frame.windowed
+        padded = "".join(c for c in over if c in self.walk.guarded)
+        states = []
+        for side in (0, 1) if letter and letter in over else (0,):
+            self.frame.side = side
+            e = self.named(self.masked(v, over, 0.0, dtype))
+            hints = ("total_acc", "mean_acc", "squares_acc", "count_acc", "off")
+            state = [Expr(self.names.fresh(self.suffixed(v, h)), ATOM, e.axes) for h in hints]
+            total, mean, squares, count, off = (s.text for s in state)
+            for s in state[:4]:
+                self.start(s, "0.0", dtype)
+            inside = self.frame.mask(padded, None, e.axes)
+            self.comment(node)
+            apart = f"{e.text} - {mean}"
+            self.line(f"{count} += {'1.0' if inside is None else f'tl.where({inside.text}, 1.0, 0.0)'}")
+            self.line(f"{off} = {apart if inside is None else f'tl.where({inside.text}, {apart}, 0.0)'}")
+            self.line(f"{mean} += {off} / tl.maximum({count}, 1.0)")
+            self.line(f"{squares} += {off} * ({apart})")
+            self.line(f"{total} += {e.text}")
+            states.append(state)
+        self.frame.side = 0
+        totals = [self.combined(s[0], over, "sum", dtype) for s in states]
+        self.finish(node, self._joined(totals, "add", dtype), "total", 0)
+        sums = []
+        extent = product(self.walk.groups[self.walk.position[c]].extent for c in over)
+        for _, mean_acc, squares_acc, count_acc, _ in states:
+            center = self.frame.expand(self.env[node.results[0], 0], mean_acc.axes)
+            apart = f"({mean_acc.text} - {center.text} / {float(extent)})"
+            each = Expr(f"{squares_acc.text} + {count_acc.text} * {apart} * {apart}", ADD, mean_acc.axes)
+            sums.append(self.combined(each, over, "sum", dtype))
+        self.finish(node, self._joined(sums, "add", dtype), "squares", 1)
 
     def start(self, acc: Expr, neutral: str, dtype: DType) -> None:
         outer = self.frame.top

@@ -152,6 +152,17 @@ def _exp_sum(kernel: Graph, node: Node, env: dict[int, Array], space: _Space, wi
     return top, np.add.reduce(each, axis=space.axes(over), keepdims=True).astype(x.dtype, copy=False)
 
 
+def _moments(
+    kernel: Graph, node: Node, env: dict[int, Array], space: _Space, wide: bool
+) -> tuple[Array, Array]:
+    over, x = node.attrs["over"], env[node.operands[0]]
+    inside = np.broadcast_to(space.mask(over), np.broadcast_shapes(x.shape, space.mask(over).shape))
+    axes = space.axes(over)
+    total = np.add.reduce(np.where(inside, x, 0), axis=axes, keepdims=True).astype(x.dtype, copy=False)
+    off = np.where(inside, x - total / np.add.reduce(inside, axis=axes, keepdims=True), 0)
+    return total, np.add.reduce(off * off, axis=axes, keepdims=True).astype(x.dtype, copy=False)
+
+
 def _dot(kernel: Graph, node: Node, env: dict[int, Array], space: _Space, wide: bool) -> Array:
     over = node.attrs["over"]
     acc = np.float64 if wide else node.attrs["dtype"].numpy
@@ -182,6 +193,7 @@ _STEPS: dict[str, Any] = {
     "tile.store": _store,
     "tile.reduce": _reduce,
     "tile.exp_sum": _exp_sum,
+    "tile.moments": _moments,
     "tile.dot": _dot,
     "tile.check": _check,
 }

@@ -29,7 +29,7 @@ from .dim import Dim, Shape, ceil_div, next_pow2, product, row_major
 from .graph import Graph, Node
 from .types import TileType
 
-COMBINING = ("tile.reduce", "tile.exp_sum", "tile.dot")
+COMBINING = ("tile.reduce", "tile.exp_sum", "tile.moments", "tile.dot")
 """Ops whose results are there only after the loops over the groups that they combine."""
 CLASSES = ("MAP", "ROW", "ROW-LOOP", "COL", "FULL", "MIXED", "CONTRACT", "INDEXED", "SCAN", "FLASH", "BATCH")
 

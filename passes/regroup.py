@@ -16,7 +16,7 @@ LOOP_TILE = 4096
 
 def row_loop(kernel: Graph, row: Group) -> Graph:
     """Each program takes one row and walks it in tiles, again for every phase: few registers at any length."""
-    kernel = one_walk(kernel, row.letter)
+    kernel = one_walk(kernel, row)
     made = regroup(kernel, tuple(_walked(g) if g.letter == row.letter else _at_once(g) for g in groups(kernel)))
     made.attrs["class"] = "ROW-LOOP"
     return made

@@ -61,13 +61,15 @@ def test_values(name: str, columns: int) -> None:
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-@pytest.mark.parametrize("columns", [4096, 8192, 12288, 16384, 24576, 32768])
+@pytest.mark.parametrize("columns", [4096, 8192, 12288, 16384, 24576, 32768, 50257, 131072])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_bytes(name: str, columns: int, dtype: str) -> None:
-    """The least bytes while a row fits into registers (and partials); then one more read of the rows."""
+    """The least bytes while a row fits into registers (and partials); then one more read of the rows, or two where
+    the gradient needs sums over the row of what needs sums over the row."""
     program = PROGRAMS[name](8192, columns, dtype)
     one_read = columns <= ONE_READ[name]
-    assert ratio(program) <= (1.07 if one_read else 1.7)
+    three_walks = columns > 32768 and name in ("softmax joint", "layer norm joint", "rms norm joint")
+    assert ratio(program) <= (1.07 if one_read else 2.01 if three_walks else 1.7)
     norm = "norm" in name and "forward" not in name
     alone = name in FORWARD or name == "softmax backward"
     assert len(kernels(program)) == (1 if alone else 2 + (norm and not one_read))
@@ -111,6 +113,27 @@ def test_a_sum_of_exponentials_in_one_walk_meets_what_is_not_finite(executor: st
     x[5] += np.arange(columns) / 100
     with np.errstate(all="ignore"):
         assert_same(program, [x], executor, 1e-6)
+
+
+@pytest.mark.parametrize("executor", ["tiled", "triton-interpreter"])
+def test_moments_in_one_walk_do_not_cancel(executor: str) -> None:
+    """Rows far from 0, with one element far from the others, and nearly constant; against float64."""
+    if executor == "triton-interpreter":
+        pytest.importorskip("triton", reason="printed Triton needs triton to run")
+    columns = 40009
+    program = gc.build(lambda x: F.layer_norm(x, (columns,)), gc.spec((4, columns)), target="cuda:90", name="row")
+    assert "tile.moments" in program.stages["scheduled"]
+    x = np.random.default_rng(3).standard_normal((4, columns)).astype(np.float32)
+    x[0] += 1000
+    x[1, 0] = 1e4
+    x[2] = x[2] * 1e-3 + 1
+    x[3, -1] = -1e4
+    wide = x.astype(np.float64)
+    off = wide - wide.mean(1, keepdims=True)
+    want = off / np.sqrt((off * off).mean(1, keepdims=True) + 1e-5)
+    got = flat(program(x, executor=executor))[0]
+    for g, w in zip(got, want, strict=True):
+        assert np.abs(g - w).max() <= 2e-4 * np.abs(w).max()
 
 
 def test_a_target_is_loaded_and_an_ignored_or_absent_one_is_not() -> None:

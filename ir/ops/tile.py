@@ -231,7 +231,7 @@ define(
 )
 
 
-def _exp_sum_type(value: TileType, *, over: str) -> tuple[TileType, TileType]:
+def _two(value: TileType, *, over: str) -> tuple[TileType, TileType]:
     kept = tile("".join(c for c in value.space if c not in over), value.dtype)
     return kept, kept
 
@@ -242,10 +242,24 @@ define(
         TILE,
         ("value",),
         ("top", "total"),
-        _exp_sum_type,
+        _two,
         attrs={"over": "str"},
         doc="The greatest of the lanes and loop steps in `over` that one program holds, and the sum of exp(value - "
         "greatest), in one walk: a step that finds a greater one scales the sum so far (Milakov and Gimelshein 2018).",
+    )
+)
+
+
+define(
+    Op(
+        "tile.moments",
+        TILE,
+        ("value",),
+        ("total", "squares"),
+        _two,
+        attrs={"over": "str"},
+        doc="The sum of the lanes and loop steps in `over` that one program holds, and the sum of their squared "
+        "distances from their mean, in one walk (Welford 1962, lanes put together by Chan, Golub and LeVeque 1979).",
     )
 )
 
