@@ -32,7 +32,7 @@ def number(b: GraphBuilder, x: Any, operands: Sequence[Any], op: Op) -> int:
         if isinstance(o, Tensor):
             d = o._type.dtype
             like = d if like is None or d is like else promote_dtypes(like, d)
-    scalar: int = b.scalar(x, eager.dtype_beside(x, like)).v
+    scalar: int = b.scalar(x, eager.dtype_beside(x, eager.opmath(op, like, operands))).v
     return scalar
 
 

@@ -16,7 +16,7 @@ from gradc.ir.graph import NO_ATTRS
 from gradc.ir.op import ELEMENTWISE, VIEW, Op
 from gradc.ir.promote import operand_dtypes
 from gradc.ir.pullback import saves
-from gradc.ir.types import DTYPES, DType, TensorType, f32, i1, i64, promote_dtypes, tensor
+from gradc.ir.types import DTYPES, DType, TensorType, i1, i64, promote_dtypes, tensor
 
 from .autograd.accumulate import edge_of
 from .autograd.grad_mode import MODES
@@ -36,7 +36,6 @@ def _ruled(op: Op, n: int) -> tuple[bool, ...]:
     return tuple(op.operand_name(i) in op.adjoint for i in range(n))
 
 
-_WIDE_NUMBERS = frozenset({"grad.add", "grad.sub", "grad.mul", "grad.div"})
 _KINDS = {"bool": 0, "int": 1, "float": 2}
 
 
@@ -103,9 +102,7 @@ def lift(op: Op, operands: Sequence[Any]) -> list[Tensor]:
             d = x._type.dtype
             like = d if like is None or d is like else promote_dtypes(like, d)
     out = []
-    if like is not None and like.is_half and op.name in _WIDE_NUMBERS and any(getattr(x, "ndim", 0) for x in operands):
-        # Beside a half tensor torch keeps the number in float32; having no dimensions, it does not promote the tensor.
-        like = f32
+    like = opmath(op, like, operands)
     for i, x in enumerate(operands):
         if isinstance(x, Tensor):
             out.append(x)
@@ -118,6 +115,14 @@ def lift(op: Op, operands: Sequence[Any]) -> list[Tensor]:
                 f"not {type(x).__name__}"
             )
     return out
+
+
+def opmath(op: Op, like: DType | None, operands: Sequence[Any]) -> DType | None:
+    """The element type of numbers beside tensors of element type `like`: where torch keeps a number in float32 beside
+    half tensors, so does this; having no dimensions, it does not promote them."""
+    if like is not None and like.is_half and "opmath" in op.traits and any(getattr(x, "ndim", 0) for x in operands):
+        return like.compute
+    return like
 
 
 def dtype_beside(value: Number, like: DType | None) -> DType:

@@ -136,7 +136,13 @@ class Builder:
     def apply(self, op: Op, operands: Sequence[Var | Number], attrs: dict[str, Any] | None = None) -> Any:
         raw = []
         for x in operands:
-            raw.append(x.v if type(x) is Var else self._lift(x, operands).v)
+            if type(x) is Var:
+                raw.append(x.v)
+                continue
+            lifted = self._lift(x, op, operands)
+            if lifted is None:
+                return self._widened(op, operands, attrs)
+            raw.append(lifted.v)
         if attrs:
             attrs = {k: a for k, a in attrs.items() if a is not None}
         out = self.run(op, tuple(raw), attrs or NO_ATTRS)
@@ -144,7 +150,14 @@ class Builder:
             return Var(self, out)
         return tuple(Var(self, o) for o in out)
 
-    def _lift(self, x: Any, operands: Sequence[Any]) -> Var:
+    def _widened(self, op: Op, operands: Sequence[Var | Number], attrs: dict[str, Any] | None) -> Any:
+        """An op on half scalars and numbers, computed in float32."""
+        (half,) = {x.dtype for x in operands if isinstance(x, Var)}
+        wide = [self.call("convert", x, dtype=half.compute) if isinstance(x, Var) else x for x in operands]
+        return self.call("convert", self.apply(op, wide, attrs), dtype=half)
+
+    def _lift(self, x: Any, op: Op, operands: Sequence[Any]) -> Var | None:
+        """A number as a constant; None if it needs more bits than the operands beside it, all single numbers, have."""
         if isinstance(x, Var):
             return x
         like: DType | None = None
@@ -158,6 +171,12 @@ class Builder:
             like = f32
         elif like.kind == "bool" and not isinstance(x, bool):
             like = i64
+        if like.is_half and "opmath" in op.traits:
+            # Having no dimensions, a constant does not promote what has some.
+            beside = [o for o in operands if isinstance(o, Var)]
+            if not any(o.ndim for o in beside) and all(o.dtype is like for o in beside):
+                return None
+            like = like.compute
         return self.scalar(x, like)
 
     def call(self, name: str, *operands: Var | Number, **attrs: Any) -> Any:

@@ -36,7 +36,7 @@ ADD = elementwise(
         Torch(lambda op, self, other: op(self, other), (), ("__add__",), ("__iadd__",)),
         Torch(lambda op, self, other: op(self, other), (), ("__radd__",)),
     ),
-    traits=frozenset({"commutative"}),
+    traits=frozenset({"commutative", "opmath"}),
     sample=both(reals(REAL, REAL, ints=True), masks(2)),
 )
 
@@ -84,6 +84,7 @@ SUB = elementwise(
         Torch(_sub_call, (), ("__sub__",), ("__isub__",)),
         Torch(lambda op, input: op(input, input.tanh()), ("nn.functional.tanhshrink",)),
     ),
+    traits=frozenset({"opmath"}),
     sample=reals(REAL, REAL, ints=True),
 )
 
@@ -99,7 +100,7 @@ MUL = elementwise(
         Torch(lambda op, self, other: op(self, other), (), ("__mul__",), ("__imul__",)),
         Torch(lambda op, self, other: op(self, other), (), ("__rmul__",)),
     ),
-    traits=frozenset({"commutative"}),
+    traits=frozenset({"commutative", "opmath"}),
     sample=both(reals(REAL, REAL, ints=True), masks(2)),
 )
 
@@ -120,6 +121,7 @@ DIV = elementwise(
         Torch(lambda op, self, other: self.reciprocal() * other, (), ("__rtruediv__",)),
         Torch(lambda op, input: op(input, input.abs() + 1), ("nn.functional.softsign",)),
     ),
+    traits=frozenset({"opmath"}),
     sample=reals(REAL, POSITIVE, ints=True),
 )
 
