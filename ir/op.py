@@ -92,7 +92,8 @@ class Op:
     doc: str = ""
     traits: frozenset[str] = frozenset()
     """"commutative", "detach" (no cotangent passes), "dup" (cheap to recompute), "state:<name>" (allowed only there),
-    "opmath" (a Python number beside half tensors stays a float32, as torch's kernels read it),
+    "unrecorded" (by intent its adjoint is not that of its value), "opmath" (a Python number beside half tensors stays a
+    float32, as torch's kernels read it),
     "promotes" (operands are brought to a common dtype), "keeps:<operand>" (except this one; see promote.py)."""
 
     @cached_property

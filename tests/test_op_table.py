@@ -213,7 +213,7 @@ def weighted(op: Op, xs: list[Any], attrs: dict[str, Any], cts: list[Any]) -> fl
     return sum(float(np.sum(r * c)) for r, c in zip(run(op, xs, attrs), cts, strict=True) if c is not None)
 
 
-@over(DIFFERENTIABLE)
+@over([op for op in DIFFERENTIABLE if "unrecorded" not in op.traits])
 def test_gradients_agree_with_finite_differences(op: Op) -> None:
     for xs, attrs, _ in itertools.islice(entries(op), 1):
         xs = as_wide(xs)
@@ -281,5 +281,5 @@ def test_every_elementwise_record_has_a_sample() -> None:
 def test_shapes_that_do_not_broadcast_are_refused(op: Op) -> None:
     xs, attrs, _ = next(entries(op))
     bad = [np.zeros((2 + i, 5), x.dtype) for i, x in enumerate(xs)]
-    with pytest.raises(GradcError, match=r"must match the size of tensor|0-dimensional"):
+    with pytest.raises(GradcError, match=r"must match the size of tensor|0-dimensional|tensors of one type"):
         op.infer(*[tensor(x.shape, dtype(x.dtype)) for x in bad], **attrs)

@@ -119,6 +119,7 @@ OVERWRITE = define(
         decompose=lambda b, self, value: value,
         adjoint={"self": lambda b, ct: ct},
         sample=lambda rng: [([rng.standard_normal((3, 4)), rng.standard_normal((3, 4))], {}, _overwritten)],
+        traits=frozenset({"unrecorded"}),
         flops=0,
         doc="A write that is not recorded (under no_grad, or through a detached view): `self` holds `value` from here "
         "on, and its history stays what it was.",
