@@ -192,7 +192,7 @@ class Program:
         self, arrays: list[np.ndarray[Any, Any]], executor: str | None
     ) -> tuple[list[np.ndarray[Any, Any]], list[np.ndarray[Any, Any]]]:
         out = self._run(0, executor, arrays)
-        n = sum(a.get("role") != "residual" for a in self.modules[0].main.output_attrs)
+        n = len(out) - sum(a.get("role") == "residual" for a in self.modules[0].main.output_attrs)
         return out[:n], [*(arrays[i] for i in self._handed()), *out[n:]]
 
     def _handed(self) -> tuple[int, ...]:

@@ -95,6 +95,11 @@ class Cluster:
         return set(self.axes) - self.inner - self.extra
 
     @property
+    def empty(self) -> bool:
+        """Whether some axis has no extent: no program runs, so nothing that has elements may be computed here."""
+        return 0 in self.axes.values()
+
+    @property
     def reduced(self) -> bool:
         return bool(self.overs or self.final or self.source)
 

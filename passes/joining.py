@@ -128,6 +128,8 @@ class Joining(Reading):
             return "kernel is full"
         if c.kind == "CONTRACT" and node.op.kind not in (ELEMENTWISE, REDUCTION):
             return "axis conflict"
+        if (0 in shape) != c.empty:
+            return "domain grows"
         found = self._labels(c, node, shape)
         if isinstance(found, str):
             return found

@@ -42,6 +42,8 @@ def complete(a: Cluster, c: Cluster, rename: dict[int, int]) -> dict[int, int] |
 
 def may_merge(a: Cluster, c: Cluster, rename: dict[int, int]) -> bool:
     """Whether `c`, with the nodes of `a` added under this renaming, still is one kernel of a known kind."""
+    if a.empty != c.empty:
+        return False
     if a.cost + c.cost > OP_LIMIT or len(a.reads) + len(c.reads) > BUFFER_LIMIT:
         return False
     if a.final or a.source is not None or a.kind in ("COL", "CONTRACT"):

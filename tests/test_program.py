@@ -71,6 +71,29 @@ def test_executors_give_value_and_gradients(arrays, executor, split):
         close(g, w)
 
 
+@pytest.mark.parametrize("executor", ["reference", "tiled", "triton-interpreter"])
+def test_halves_of_a_program_that_checks_indices(executor):
+    """The flag of a check is no residual: what is saved is counted without it."""
+    rng = np.random.default_rng(0)
+    x, w, i = rng.standard_normal((5, 6), np.float32), rng.random((4, 6), np.float32), np.array([3, 0, 3, 1, 2])
+
+    def f(x, w, i):
+        return gc.nn.functional.cross_entropy(x * w[i], i + 1, label_smoothing=0.1) * x.exp().sum()
+
+    specs = gc.spec("f32[5,6]", requires_grad=True), gc.spec("f32[4,6]", requires_grad=True), gc.spec("i64[5]")
+    joint, split = gc.build(f, *specs, name="f"), gc.build(f, *specs, name="f", split=True)
+    want, gradients = joint(x, w, i, executor="reference")
+    value, residuals = split.forward(x, w, i, executor=executor)
+    again = value, split.backward(np.float32(1), residuals, executor=executor)
+    for v, grads in (split(x, w, i, executor=executor), again):
+        close(v, want)
+        close(grads[0], gradients[0])
+        close(grads[1], gradients[1])
+        assert grads[2] is None
+    with pytest.raises(IndexError):
+        split.forward(x, w, i + 9, executor=executor)
+
+
 def test_any_executor_in_any_order(program, arrays):
     first = [program(*arrays, executor=e)[0] for e in ("tiled", "reference", "tiled")]
     assert first[0] == first[2]
