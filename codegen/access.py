@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gradc.ir.graph import Graph, Node
 from gradc.ir.tile import Group, address_space, split_load, split_store
@@ -11,8 +11,7 @@ from gradc.ir.types import BufferType, TileType
 INT32_MAX = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """`coeff * (flat index of the group // divisor % modulus)`; a modulus of None says that it would change nothing."""
 
     group: int
@@ -21,17 +20,16 @@ class Term:
     coeff: int
 
 
-@dataclass(frozen=True)
-class Access:
+class Access(NamedTuple):
     """What one `tile.load` or `tile.store` addresses: element `offset + sum of terms + sum coeff * program number +
-    sum coeff * index value`. `letters` are the groups whose padding lanes it must not touch, `space` those that the
-    address varies over, `wide` says that 32-bit offsets could overflow."""
+    sum coeff * value of an index`. `letters` are the groups whose padding lanes it must not touch, `space` those that
+    the address varies over, `wide` says that 32-bit offsets could overflow."""
 
     buffer: int
     offset: int
     terms: tuple[Term, ...]
     program: tuple[tuple[int, int], ...]
-    index: tuple[tuple[int, int], ...]
+    indices: tuple[tuple[int, int], ...]
     mask: int | None
     letters: str
     space: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gradc.ir.dim import next_pow2
 
@@ -12,8 +12,7 @@ from .walk import Walk
 MAX_WARPS = 16
 
 
-@dataclass(frozen=True)
-class KernelSource:
+class KernelSource(NamedTuple):
     """A printed Triton kernel: a whole module's text, and all that compiling and launching it takes.
 
     `signature` maps the arguments, in the order of the kernel's inputs, to Triton's spelling of their types;
@@ -25,7 +24,7 @@ class KernelSource:
     name: str
     signature: Mapping[str, str]
     grid: tuple[int, int, int]
-    constexprs: Mapping[str, int] = field(default_factory=dict)
+    constexprs: Mapping[str, int] = {}
     divisible: frozenset[str] = frozenset()
     num_warps: int = 4
     num_stages: int = 2

@@ -48,7 +48,7 @@ class AccessText:
     def is_view(self, i: int) -> bool:
         """Whether an access is a strided view of its buffer."""
         a = self.walk.accesses[i]
-        return not a.index and all(self.space.regular(t.group) for t in a.terms)
+        return not a.indices and all(self.space.regular(t.group) for t in a.terms)
 
     def _strides(self, i: int) -> dict[int, int]:
         """Elements per index along each axis that the affine part of an access moves with."""
@@ -154,7 +154,7 @@ class AccessText:
         for t in a.terms:
             if not self.space.regular(t.group):
                 parts.append(self._term(t))
-        for text, (_, c) in zip(index, a.index, strict=True):
+        for text, (_, c) in zip(index, a.indices, strict=True):
             parts.append(f"{text}.astype(np.int64)" + (f" * {c}" if c != 1 else ""))
         return " + ".join(p for p in parts if p != "0") or "0"
 

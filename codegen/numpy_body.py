@@ -156,4 +156,4 @@ class Body:
         return None
 
     def index_axes(self, i: int) -> frozenset[int]:
-        return frozenset().union(*(self.value(v).axes for v, _ in self.walk.accesses[i].index))
+        return frozenset().union(*(self.value(v).axes for v, _ in self.walk.accesses[i].indices))

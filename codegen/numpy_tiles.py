@@ -134,7 +134,7 @@ class _Printer(Reductions):
             else:
                 self.set(node, self.access.view(i, "read_masked", mask.text), axes)
             return
-        address = self.access.address(i, [self.value(v, typed=True).text for v, _ in a.index])
+        address = self.access.address(i, [self.value(v, typed=True).text for v, _ in a.indices])
         self.set(node, f"io.gather({self.access.number(i)}, {address}, {mask.text if mask else None})", axes)
 
     def _store(self, i: int, node: Node) -> None:
@@ -149,7 +149,7 @@ class _Printer(Reductions):
         elif self.access.is_view(i):
             self.line(self.access.view(i, "write_masked", f"{e.text}, {mask}"))
         else:
-            address = self.access.address(i, [self.value(x, typed=True).text for x, _ in a.index])
+            address = self.access.address(i, [self.value(x, typed=True).text for x, _ in a.indices])
             self.line(f"io.scatter({self.access.number(i)}, {address}, {e.text}, {mask})")
 
     def _check(self, i: int, node: Node) -> None:

@@ -27,7 +27,7 @@ def triton_source(kernel: Graph) -> KernelSource:
 
 def _key(a: Access) -> object:
     """What two accesses share when they have the same offsets."""
-    return a.offset, a.terms, a.program, a.index, a.wide
+    return a.offset, a.terms, a.program, a.indices, a.wide
 
 
 class _Printer(Reductions):
@@ -182,7 +182,7 @@ class _Printer(Reductions):
     def _address(self, node: Node, i: int) -> tuple[Expr, Expr | None]:
         """Pointer and mask of an access, of the same shape."""
         a = self.walk.accesses[i]
-        index = [self.value(v) for v, _ in a.index]
+        index = [self.value(v) for v, _ in a.indices]
         extra = self.value(a.mask) if a.mask is not None else None
         own = self.frame.axes_of(a.space + "".join(e.axes for e in index))
         guards = "".join(c for c in a.letters if c in self.walk.guarded)

@@ -147,7 +147,7 @@ class Frame(Programs):
             p = self.part(t)
             if not p.literal:
                 parts.append(self._times(self.expand(p, axes), t.coeff, a.wide))
-        for e, (_, c) in zip(index, a.index, strict=True):
+        for e, (_, c) in zip(index, a.indices, strict=True):
             if not e.literal:
                 e = Expr(f"{e.at(ATOM)}.to({'tl.int64' if a.wide else 'tl.int32'})", ATOM, e.axes)
             parts.append(self._times(self.expand(e, axes), c, False))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradc.ir.errors import UnsupportedError
 from gradc.ir.types import DType, f32
@@ -31,8 +30,7 @@ def type_text(dtype: DType) -> str:
     return "tl." + (_TYPE.get(dtype.name) or dtype.name.replace("ui", "uint").replace("i", "int", dtype.name[0] == "i"))
 
 
-@dataclass(frozen=True)
-class Form:
+class Form(NamedTuple):
     """How one op prints: a template over {a} {b} {c}, how tightly it binds, how tightly each operand must, which
     operands it repeats (they are given names first), and whether literals must be made tensors first."""
 

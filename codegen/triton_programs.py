@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from gradc.ir.dim import product
 
@@ -15,8 +15,7 @@ BAND = 8
 """Rows of tiles of a matrix product whose programs follow each other: a band's operands stay in the L2 cache."""
 
 
-@dataclass(frozen=True)
-class Expr:
+class Expr(NamedTuple):
     """Printed text, how tightly it binds, and the axes (group letters with more than one lane) it has, in order."""
 
     text: str
@@ -29,14 +28,14 @@ class Expr:
         return self.text if self.level >= level else f"({self.text})"
 
 
-@dataclass
 class Scope:
     """A block of statements: definitions asked for on the way (`head`), then the statements."""
 
-    indent: str
-    head: list[str] = field(default_factory=list)
-    body: list[str] = field(default_factory=list)
-    defined: dict[object, Expr] = field(default_factory=dict)
+    def __init__(self, indent: str) -> None:
+        self.indent = indent
+        self.head: list[str] = []
+        self.body: list[str] = []
+        self.defined: dict[object, Expr] = {}
 
 
 class Programs:

@@ -3,8 +3,6 @@ printed twice: `side` says whether whole vectors or the ends are being printed."
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from .access import INT32_MAX, Access, flat_limit
 from .names import Names
 from .triton_access import Frame
@@ -67,9 +65,9 @@ class WindowFrame(Frame):
         if a not in self.window.members:
             return super().offset(a, index, axes, repeated)
         programs, constant = self.window.shift
-        rest = replace(a, terms=tuple(t for t in a.terms if t.group != self.window.position))
+        rest = a._replace(terms=tuple(t for t in a.terms if t.group != self.window.position))
         if not programs:
-            rest = replace(rest, offset=a.offset - constant)
+            rest = rest._replace(offset=a.offset - constant)
         start = super().offset(rest, [], axes)
         lanes = self._times(self.expand(self._lanes(), axes), 1, a.wide)
         if start is None:

@@ -7,8 +7,8 @@ inside the kernel's loops. A reduction over a looped group is finished when its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from gradc.ir.errors import UnsupportedError
 from gradc.ir.graph import Graph, Node
@@ -23,8 +23,7 @@ from .window import Window, window_of
 ROOTS = ("tile.store", "tile.check")
 
 
-@dataclass(frozen=True)
-class Section:
+class Section(NamedTuple):
     """Nodes that run together, inside the loops of the groups at these positions (outermost first), if any.
     `phase` counts the sections that loop: a buffer loaded in two phases is read twice."""
 
@@ -33,8 +32,7 @@ class Section:
     phase: int
 
 
-@dataclass(frozen=True)
-class TileRange:
+class TileRange(NamedTuple):
     """The tiles of a group that one program handles: start, stop and step of the tile number, where `start` and `stop`
     are `program * <factor>` plus a constant, and `stop` is cut at `limit` where programs share the tiles unevenly."""
 

@@ -15,7 +15,7 @@ the kernel says, not of their neighbours.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gradc.ir.graph import Graph
 from gradc.ir.tile import Group
@@ -31,8 +31,7 @@ Shift = tuple[tuple[tuple[int, int], ...], int]
 """`((group, coefficient), ...)` of program numbers and a constant, all modulo the vector."""
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """The windowed group's position, its vectors' length in elements, by how much its lanes are shifted, and the
     accesses that are made of whole vectors for that."""
 
@@ -111,7 +110,7 @@ def _walks(kernel: Graph, a: Access, position: int) -> bool:
     """Whether an access to an aligned buffer goes from element to element along the group, with no mask of its own."""
     own = [t for t in a.terms if t.group == position]
     plain = len(own) == 1 and own[0].coeff == own[0].divisor == 1 and own[0].modulus is None
-    return plain and a.mask is None and not a.index and _buffer(kernel, a).align % VECTOR_BYTES == 0
+    return plain and a.mask is None and not a.indices and _buffer(kernel, a).align % VECTOR_BYTES == 0
 
 
 def _shift(gs: tuple[Group, ...], a: Access, position: int, vector: int) -> Shift | None:

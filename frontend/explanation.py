@@ -6,6 +6,7 @@ until it is read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +151,7 @@ def _line(r: Remark) -> str:
     return "" if r.loc is None else f"{r.loc}  "
 
 
-def _spared(numbers: dict[str, Any]) -> str:
+def _spared(numbers: Mapping[str, Any]) -> str:
     ops = numbers["ops"]
     return f"{ops} operation{'' if ops == 1 else 's'}, {size_text(numbers['bytes'])}, {numbers['flops']:,} flops saved"
 

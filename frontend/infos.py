@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from gradc.ir.errors import GradTypeError
@@ -23,6 +22,8 @@ class finfo:  # noqa: N801 - torch's name
             raise GradTypeError(
                 "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'"
             )
+        import ml_dtypes
+
         info: Any = ml_dtypes.finfo(d.numpy)  # type: ignore[no-untyped-call]
         self.dtype, self.bits = d.torch_name, d.bits
         self.eps, self.max, self.min = float(info.eps), float(info.max), float(info.min)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .types import DType
 
 
-@dataclass(frozen=True)
-class Monoid:
+class Monoid(NamedTuple):
     """`combine` names the tile scalar op of two operands; `ufunc.reduce` is the NumPy form."""
 
     name: str

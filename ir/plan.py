@@ -7,8 +7,7 @@ and `main.attrs["lower_bound_bytes"]` the most bytes any plan must hold at one l
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .graph import Graph
 from .types import TensorType
@@ -17,8 +16,7 @@ ALIGN = 256
 """Bytes that every slot's offset and size are multiples of."""
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """`first` and `last` are launch positions, inclusive; `alias_of` names the slot whose bytes an in-place result
     reuses."""
 
@@ -32,7 +30,7 @@ class Slot:
     alias_of: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return self._asdict()
 
 
 def slots(main: Graph) -> list[Slot]:

@@ -21,9 +21,7 @@ meaning does not depend on the schedule, except for the grouping of partial resu
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from .dim import Dim, Shape, ceil_div, next_pow2, product, row_major
 from .graph import Graph, Node
@@ -34,8 +32,7 @@ COMBINING = ("tile.reduce", "tile.exp_sum", "tile.moments", "tile.dot")
 CLASSES = ("MAP", "ROW", "ROW-LOOP", "COL", "FULL", "MIXED", "CONTRACT", "INDEXED", "SCAN", "FLASH", "BATCH")
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """One index group. `grid * loop * tile >= extent`; `tile` is a power of two."""
 
     letter: str
@@ -45,7 +42,7 @@ class Group:
     tile: Dim = 1
     strided: bool = True
 
-    @cached_property
+    @property
     def extent(self) -> Dim:
         return product(self.dims)
 
@@ -64,13 +61,13 @@ class Group:
         """How far the flat index moves per program."""
         return self.tile if self.strided else self.loop * self.tile
 
-    @cached_property
+    @property
     def strides(self) -> Shape:
         """Divisors that take the flat index apart: dim d = flat // strides[d] % dims[d]."""
         return row_major(self.dims)
 
     def to_attr(self) -> dict[str, Any]:
-        return asdict(self)
+        return self._asdict()
 
     @staticmethod
     def from_attr(attr: dict[str, Any]) -> Group:
@@ -139,8 +136,7 @@ def address_space(coeffs: tuple[tuple[int, ...], ...], gs: tuple[Group, ...]) ->
     return "".join(g.letter for g, cs in zip(gs, coeffs, strict=True) if any(cs))
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """Node indices that run inside the kernel's loops (`body`) and after them (`tail`), in order."""
 
     body: tuple[int, ...]

@@ -8,8 +8,7 @@ the buffer's size. Data-dependent addresses count one element per lane, up to th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .dim import product
 from .graph import Graph, Node
@@ -17,8 +16,7 @@ from .tile import Group, groups, phases
 from .types import BufferType, TileType
 
 
-@dataclass(frozen=True)
-class Traffic:
+class Traffic(NamedTuple):
     """`reads` and `writes` map buffer positions (of the kernel's inputs) to bytes; `least` counts each buffer's
     distinct bytes once."""
 

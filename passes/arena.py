@@ -11,14 +11,12 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """`bytes` needed over steps `first` to `last`, both inclusive."""
 
     bytes: int

@@ -11,7 +11,6 @@ Method: checkpoints at every few steps, as in Griewank and Walther's "Revolve", 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -32,16 +31,15 @@ SEGMENT = 32
 FAR = 50
 """Nodes before a value among which its segment may start."""
 
-@dataclass
+
 class Segment:
     """`members` are the values with far readers, in order; `first` is the first far reader; no node before `start` is
     copied; `cone` are the nodes to copy, `reads` what they read from outside."""
 
-    members: list[int]
-    first: int
-    start: int
-    cone: list[int] = field(default_factory=list)
-    reads: list[int] = field(default_factory=list)
+    def __init__(self, members: list[int], first: int, start: int) -> None:
+        self.members, self.first, self.start = members, first, start
+        self.cone: list[int] = []
+        self.reads: list[int] = []
 
 
 def checkpoint(module: Module, remarks: list[Remark]) -> Module:

@@ -7,8 +7,7 @@ a reshape between them only splits axes. Nothing here knows about op names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gradc.ir.dim import Shape, next_pow2, product, row_major
 
@@ -31,8 +30,7 @@ BUFFER_LIMIT = 48
 """Buffers per kernel."""
 
 
-@dataclass
-class Parts:
+class Parts(NamedTuple):
     """The axes of a matrix product's result: batches, rows and columns; `half` says that its operands are of a half
     type. `products` share them."""
 
@@ -51,44 +49,42 @@ class Parts:
         return Parts(cut(self.batch), cut(self.rows), cut(self.columns), self.half, self.products)
 
 
-@dataclass(eq=False)
 class Cluster:
     """`kind` is MAP, ROW (axes `inner` lie whole in a tile), COL (axes `inner` are looped over) or CONTRACT (with
     `parts`)."""
 
-    pos: int
-    kind: str = "MAP"
-    nodes: list[int] = field(default_factory=list)
-    axes: dict[int, int] = field(default_factory=dict)
-    inner: set[int] = field(default_factory=set)
-    labels: dict[int, Labels] = field(default_factory=dict)
-    domains: dict[int, Labels] = field(default_factory=dict)
-    """Labels of the space a node iterates over (a reduction's result no longer tells)."""
-    reads: dict[int, dict[tuple[int, int], int]] = field(default_factory=dict)
-    """External root -> {(stride, extent): axis} of its first access, to line up further readers."""
-    final: dict[int, frozenset[int]] = field(default_factory=dict)
-    """Reductions that end in partials: value -> axes reduced."""
-    finishes: list[int] = field(default_factory=list)
-    """Values whose partials this cluster adds up (a finaliser)."""
-    source: Cluster | None = None
-    members: int = 1
-    """Finalisers that share its launch."""
-    finalisers: list[Cluster] = field(default_factory=list)
-    overs: list[frozenset[int]] = field(default_factory=list)
-    """The axes of each reduction that finishes inside."""
-    one_program: bool = False
-    parts: Parts | None = None
-    extra: set[int] = field(default_factory=set)
-    """Axes of reductions that every program repeats for itself."""
-    cost: int = 0
-    lines: dict[tuple[int, ...], frozenset[int]] = field(default_factory=dict)
-    """Operands that several nodes read -> what is computed from them here (`work.py`)."""
-    name: str = ""
-    """Its kernel's, once it has one."""
-    rows: str = ""
-    """The name of the kernel before that, if what is known of each row has one of its own (`divide.py`)."""
-    stored: list[int] = field(default_factory=list)
-    """What its kernel leaves in memory."""
+    def __init__(self, pos: int, kind: str = "MAP", source: Cluster | None = None, members: int = 1) -> None:
+        self.pos, self.kind, self.source = pos, kind, source
+        self.nodes: list[int] = []
+        self.axes: dict[int, int] = {}
+        self.inner: set[int] = set()
+        self.labels: dict[int, Labels] = {}
+        self.domains: dict[int, Labels] = {}
+        """Labels of the space a node iterates over (a reduction's result no longer tells)."""
+        self.reads: dict[int, dict[tuple[int, int], int]] = {}
+        """External root -> {(stride, extent): axis} of its first access, to line up further readers."""
+        self.final: dict[int, frozenset[int]] = {}
+        """Reductions that end in partials: value -> axes reduced."""
+        self.finishes: list[int] = []
+        """Values whose partials this cluster adds up (a finaliser)."""
+        self.members = members
+        """Finalisers that share its launch."""
+        self.finalisers: list[Cluster] = []
+        self.overs: list[frozenset[int]] = []
+        """The axes of each reduction that finishes inside."""
+        self.one_program = False
+        self.parts: Parts | None = None
+        self.extra: set[int] = set()
+        """Axes of reductions that every program repeats for itself."""
+        self.cost = 0
+        self.lines: dict[tuple[int, ...], frozenset[int]] = {}
+        """Operands that several nodes read -> what is computed from them here (`work.py`)."""
+        self.name = ""
+        """Its kernel's, once it has one."""
+        self.rows = ""
+        """The name of the kernel before that, if what is known of each row has one of its own (`divide.py`)."""
+        self.stored: list[int] = []
+        """What its kernel leaves in memory."""
 
     @property
     def kept(self) -> set[int]:
@@ -139,8 +135,7 @@ class Cluster:
         return outer, inner
 
 
-@dataclass
-class Mismatch:
+class Mismatch(NamedTuple):
     """Why labels cannot be found: `split` names an axis to cut first, otherwise it is final."""
 
     split: tuple[int, int] | None = None

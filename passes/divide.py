@@ -6,8 +6,7 @@ blocks of columns that each have their own programs, and makes what is as long a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradc.ir.build import GraphBuilder, Var
 from gradc.ir.dim import ceil_div, row_major
@@ -29,8 +28,7 @@ VECTOR = 8
 """Rows of which a program takes one, where they start at different places in 16 bytes: that is the longest vector."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """A kernel made of a part of another. `buffers` says for each of its inputs which of the other's it is, or, from
     the number of those on, which value between the parts."""
 

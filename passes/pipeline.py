@@ -8,9 +8,8 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradc.ir.errors import GradValueError
 from gradc.ir.graph import Module
@@ -28,8 +27,7 @@ from .remarks import Remark
 from .simplify import simplify
 
 
-@dataclass(frozen=True)
-class Pass:
+class Pass(NamedTuple):
     """`needs` are the states a pass may start from, `leaves` the state it ends in (None: as it was); `options` the
     keywords of `run` that a pipeline may set in braces, with what reads their text."""
 
@@ -37,7 +35,7 @@ class Pass:
     run: Callable[..., Module]
     needs: tuple[str, ...]
     leaves: str | None = None
-    options: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
+    options: Mapping[str, Callable[[str], Any]] = {}
 
 
 PIPELINE: tuple[Pass, ...] = (
@@ -53,21 +51,21 @@ PIPELINE: tuple[Pass, ...] = (
 )
 
 
-@dataclass
 class Result:
     """The final module, the module at each named state, all remarks, and seconds per pass in order."""
 
-    module: Module
-    stages: dict[str, Module]
-    remarks: list[Remark] = field(default_factory=list)
-    seconds: list[tuple[str, float]] = field(default_factory=list)
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.stages = {module.state: module}
+        self.remarks: list[Remark] = []
+        self.seconds: list[tuple[str, float]] = []
 
 
 def parse_pipeline(text: str) -> tuple[Pass, ...]:
     """ "cse,adjoint{wrt=x}" as rows with their options bound; raises GradValueError (`pipeline_text.py`)."""
     known = {p.name: p for p in PIPELINE}
     rows = ((known[name], options) for name, options in read(text, PIPELINE))
-    return tuple([replace(row, run=partial(row.run, **given)) if given else row for row, given in rows])
+    return tuple([row._replace(run=partial(row.run, **given)) if given else row for row, given in rows])
 
 
 def run_pipeline(
@@ -79,7 +77,7 @@ def run_pipeline(
 ) -> Result:
     """Run the rows in order (all of PIPELINE by default). `after(row, before, after)` is called after each."""
     rows = PIPELINE if passes is None else parse_pipeline(passes) if isinstance(passes, str) else tuple(passes)
-    result = Result(module, {module.state: module})
+    result = Result(module)
     collecting = gc.isenabled()
     # Passes make millions of objects and no cycles; the collector would walk them all again and again.
     gc.disable()

@@ -8,7 +8,6 @@ it, and by its readers reading what it is computed from instead, they do that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from gradc.ir.dim import product
@@ -24,14 +23,11 @@ from .views import View
 Reads: TypeAlias = list[tuple[int, View]]
 
 
-@dataclass
 class Expression:
     """Nodes to repeat, the values in memory that they read, those that are not there yet, and scalar operations."""
 
-    nodes: set[int]
-    known: set[int]
-    new: set[int]
-    cost: int
+    def __init__(self, nodes: set[int], known: set[int], new: set[int], cost: int) -> None:
+        self.nodes, self.known, self.new, self.cost = nodes, known, new, cost
 
 
 class Recompute:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from gradc.ir.graph import Loc
 
 KINDS = ("no-gradient", "cut", "not-fused", "saved", "recomputed", "deleted", "copied", "precision")
 
 
-@dataclass(frozen=True)
-class Remark:
+class Remark(NamedTuple):
     """`subject` is a stable name (a value's or node's), `reason` one of a closed list per kind, `numbers` its
     figures."""
 
@@ -20,7 +19,7 @@ class Remark:
     subject: str
     reason: str
     loc: Loc | None = None
-    numbers: dict[str, Any] = field(default_factory=dict)
+    numbers: Mapping[str, Any] = {}
 
     def __str__(self) -> str:
         where = f"{self.loc}: " if self.loc is not None else ""
@@ -28,9 +27,8 @@ class Remark:
         return f"{where}{self.kind}: {self.subject}: {self.reason}{f' ({figures})' if figures else ''}"
 
     def to_json(self) -> dict[str, Any]:
-        out = asdict(self)
-        out["loc"] = None if self.loc is None else str(self.loc)
-        return out
+        where = None if self.loc is None else str(self.loc)
+        return self._asdict() | {"loc": where, "numbers": dict(self.numbers)}
 
 
 def count(remarks: list[Remark]) -> dict[str, int]:

@@ -6,7 +6,7 @@ little; so is a scalar reduced from at most 128 KB of integer inputs (the count 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gradc.ir.dim import Shape, row_major
 
@@ -23,8 +23,7 @@ REDUCTION_BYTES = 1 << 17
 REDUCTION_LANES = 16384
 
 
-@dataclass(frozen=True)
-class Repeated:
+class Repeated(NamedTuple):
     """`leaves` are the values in memory that the expression reads; `reduction` marks a scalar reduction."""
 
     cost: int

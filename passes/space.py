@@ -7,8 +7,7 @@ walks as one are merged, so a contiguous tensor of any rank is one flat dim.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gradc.ir.dim import ceil_div, next_pow2, product
 from gradc.ir.tile import Group, persistent, resident, spread
@@ -31,8 +30,7 @@ LONG_ROW = 16384
 """Padded row from which on a program takes one tile: what a loop over rows keeps besides the row costs registers."""
 
 
-@dataclass(frozen=True)
-class Space:
+class Space(NamedTuple):
     """`groups` in order; `parts[letter]` lists, per merged dim of the group, the axes merged in it (outermost
     first)."""
 

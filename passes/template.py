@@ -5,9 +5,8 @@ Stamping also shares equal nodes within a kernel: two formulas that need the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradc.ir.build import GraphBuilder, Var
 from gradc.ir.graph import Graph, Node
@@ -17,8 +16,7 @@ from gradc.ir.types import DType, TileType, tile
 from .cse import frozen
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(NamedTuple):
     """`steps` are (op, operand positions, attributes, result dtype, key); positions below `arity` are the operands,
     others earlier steps. A constant's step has no operands. `result` is a position."""
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from .facts import Facts, Instructions
 
 
-@dataclass(frozen=True)
-class Binary:
+class Binary(NamedTuple):
     """A compiled kernel. `text` and `code` are PTX and cubin, or AMD's assembly and hsaco; `metadata` is what a launch
     needs to know (Triton's), `parameters` the types of the kernel's run-time arguments."""
 
@@ -57,9 +54,9 @@ class Binary:
         """Width in bits of one lane's global access -> number of such instructions in the kernel."""
         return self.facts.access_bits
 
-    @cached_property
+    @property
     def sass(self) -> str | None:
-        """The disassembly, for NVIDIA's targets; made when first read."""
+        """The disassembly, for NVIDIA's targets; made at each reading, in up to a second."""
         from .inspect import sass
 
         return None if self.cubin is None else sass(self.cubin)
@@ -73,7 +70,7 @@ class Binary:
             "spills": self.spills,
             "loads": list(self.facts.loads.items()),
             "stores": list(self.facts.stores.items()),
-            "instructions": asdict(self.facts.instructions),
+            "instructions": self.facts.instructions._asdict(),
         }
         return {"facts": json.dumps(plain).encode(), "text": self.text.encode(), "code": self.code}
 

@@ -10,8 +10,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
 
 from gradc.ir.errors import ExecutorError
 
@@ -88,16 +86,12 @@ def _compile(kernel: KernelText, to: Target) -> Binary:
     return Binary(to.name, text, code, facts, metadata, kernel.parameters)
 
 
-@dataclass(frozen=True)
 class Job:
     """One kernel for one target."""
 
-    kernel: KernelText
-    target: Target
-
-    @cached_property
-    def key(self) -> str:
-        return cache_key(self.kernel, self.target)
+    def __init__(self, kernel: KernelText, target: Target) -> None:
+        self.kernel, self.target = kernel, target
+        self.key = cache_key(kernel, target)
 
 
 def compile_jobs(

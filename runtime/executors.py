@@ -6,8 +6,7 @@ Buffer 0 is the arena; the others are arguments, constants and results. Results 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,8 +31,7 @@ def kernel_text(kernel: Graph) -> KernelText:
     )
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """One launch and the numbers and byte offsets of its buffers, those it reads first."""
 
     node: Node

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Instructions:
+class Instructions(NamedTuple):
     """Counts in the text: `straight` stands outside loops, `looped` inside; `special_straight` and `special_looped` are
     the transcendental ones among them. `matrix` is the operands' type of matrix products: "tf32", "f16", "bf16", "f32",
     "f64", or "" without any."""
@@ -26,8 +25,7 @@ class Instructions:
         return self.special_straight + self.special_looped * steps
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """`registers` per lane, `spills` in bytes of stack per lane; `loads` and `stores` map the width in bits of one
     lane's access to global memory to the number of such instructions; `instructions` counts all of them."""
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Scalar = bool | int | float
 Constant = bool | int | float | str | None
 
 
-@dataclass(frozen=True)
-class KernelText:
+class KernelText(NamedTuple):
     """A Triton kernel as source text, with all that Triton is told about its arguments.
 
     `signature` maps every argument, in order, to Triton's spelling of its type ("*fp32", "i32", "constexpr");
@@ -20,7 +19,7 @@ class KernelText:
     text: str
     name: str
     signature: Mapping[str, str]
-    constexprs: Mapping[str, Constant] = field(default_factory=dict)
+    constexprs: Mapping[str, Constant] = {}
     divisible: frozenset[str] = frozenset()
     num_warps: int = 4
     num_stages: int = 2
@@ -32,8 +31,7 @@ class KernelText:
         return tuple(kind for kind in self.signature.values() if kind != "constexpr")
 
 
-@dataclass(frozen=True)
-class Pointer:
+class Pointer(NamedTuple):
     """An argument that points `offset` bytes into buffer number `buffer` of the run."""
 
     buffer: int
@@ -43,8 +41,7 @@ class Pointer:
 Argument = Pointer | Scalar
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(NamedTuple):
     """One launch: a kernel, its grid (one to three numbers) and its run-time arguments in order."""
 
     kernel: KernelText

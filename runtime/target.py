@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradc.ir.errors import TargetError
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A backend and an architecture; `warp_size` is the number of lanes that run in step."""
 
     name: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import subprocess
@@ -68,7 +67,7 @@ def test_hints_options_and_constants_arrive() -> None:
     assert set(plain.access_bits) == {32}
     half = compile_kernel(scale(dtype="bf16"), "cuda:90")
     assert set(half.access_bits) == {128}
-    warps = compile_kernel(dataclasses.replace(scale(), num_warps=8, num_stages=3), "cuda:90")
+    warps = compile_kernel(scale()._replace(num_warps=8, num_stages=3), "cuda:90")
     assert (warps.metadata["num_warps"], warps.metadata["num_stages"]) == (8, 3)
     fused = HEAD + (
         "@triton.jit\ndef fma(x, B: tl.constexpr):\n    i = tl.arange(0, B)\n    v = tl.load(x + i)\n"
@@ -76,7 +75,7 @@ def test_hints_options_and_constants_arrive() -> None:
     )
     kernel = KernelText(fused, "fma", {"x": "*fp32", "B": "constexpr"}, {"B": 128})
     for fusion in (True, False):
-        ptx = compile_kernel(dataclasses.replace(kernel, enable_fp_fusion=fusion), "cuda:90").ptx
+        ptx = compile_kernel(kernel._replace(enable_fp_fusion=fusion), "cuda:90").ptx
         assert ptx is not None
         assert ("fma.rn.f32" in ptx) is fusion
 
@@ -137,17 +136,17 @@ def test_a_binary_survives_its_stored_form() -> None:
 def test_the_key_depends_on_all_that_the_binary_does(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     base, to = scale(), target("cuda:90")
     changed = [
-        dataclasses.replace(base, text=base.text + "\n"),
-        dataclasses.replace(base, name="other"),
-        dataclasses.replace(base, signature=dict(reversed(base.signature.items()))),
-        dataclasses.replace(base, signature={**base.signature, "x": "*fp16"}),
-        dataclasses.replace(base, constexprs={"BLOCK": 512}),
-        dataclasses.replace(base, constexprs={"BLOCK": True}),
-        dataclasses.replace(base, constexprs={"BLOCK": 1024.0}),
-        dataclasses.replace(base, divisible=frozenset({"x"})),
-        dataclasses.replace(base, num_warps=8),
-        dataclasses.replace(base, num_stages=5),
-        dataclasses.replace(base, enable_fp_fusion=False),
+        base._replace(text=base.text + "\n"),
+        base._replace(name="other"),
+        base._replace(signature=dict(reversed(base.signature.items()))),
+        base._replace(signature={**base.signature, "x": "*fp16"}),
+        base._replace(constexprs={"BLOCK": 512}),
+        base._replace(constexprs={"BLOCK": True}),
+        base._replace(constexprs={"BLOCK": 1024.0}),
+        base._replace(divisible=frozenset({"x"})),
+        base._replace(num_warps=8),
+        base._replace(num_stages=5),
+        base._replace(enable_fp_fusion=False),
     ]
     keys = [cache_key(k, to) for k in [base, *changed]] + [cache_key(base, target("cuda:80"))]
     override = tmp_path / "ptxas"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +48,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
 
 def plant(monkeypatch: pytest.MonkeyPatch, name: str, wrong: object) -> None:
     """Put another function into a pass's row."""
-    rows = tuple(replace(p, run=wrong) if p.name == name else p for p in PIPELINE)
+    rows = tuple(p._replace(run=wrong) if p.name == name else p for p in PIPELINE)
     monkeypatch.setattr(pipeline, "PIPELINE", rows)
 
 
