@@ -66,7 +66,7 @@ class Joining(Reading):
                 if not same or self.view[pairs[k][0]] != self.view[pairs[k][1]]:
                     continue
                 assert c.parts is not None
-                c.parts.products += 1
+                c.parts = c.parts._replace(products=c.parts.products + 1)
                 self._add(c, i, node, c.labels[first.results[0]], None, "inner")
                 return True
         return False
