@@ -20,7 +20,7 @@ from gradc.ir.types import u8 as uint8
 from gradc.ir.types import u32 as uint32
 from gradc.ir.types import u64 as uint64
 
-from . import autograd, composed, counting, exchange, extras, functions, methods
+from . import autograd, composed, counting, exchange, extras, functions, grids, methods, statistics
 from .autograd.grad_mode import (
     enable_grad,
     inference_mode,
@@ -64,7 +64,7 @@ preserve_format, contiguous_format = "preserve", "contiguous"
 
 for _names in (functions.FUNCTIONS, exchange.FUNCTIONS, extras.FUNCTIONS, methods.functions_under("")):
     globals().update(_names)
-for _module in (composed, counting):
+for _module in (composed, counting, statistics, grids):
     globals().update(_module.FUNCTIONS)
     for _name, _method in _module.METHODS.items():
         setattr(Tensor, _name, _method)

@@ -19,6 +19,7 @@ from gradc.ir.pullback import pullback
 from gradc.ir.types import TensorType, i1, tensor
 
 from .constants import full
+from .storage import overlapping
 
 if TYPE_CHECKING:
     from .tracing import Trace
@@ -100,6 +101,12 @@ class Writes:
         was_active, unrecorded = before in trace.active, b.no_grad or self._detached(target)
         if check and not unrecorded:
             self._check(target, root)
+        if target != root and overlapping(types[target].shape, self.strides(target)):  # type: ignore[union-attr]
+            raise GradRuntimeError(
+                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                "location. Please clone() the tensor before performing the operation.",
+                loc=b.loc,
+            )
         mark, b.no_grad = b.no_grad, unrecorded
         new = self._fit(Var(b, value), types[target])  # type: ignore[arg-type]
         v = target
@@ -170,12 +177,6 @@ class Writes:
         want: Any = self.trace.graph.types[source]
         if "detach" in op.traits:
             return new
-        if want.numel < new.type.numel:
-            raise GradRuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-                "location. Please clone() the tensor before performing the operation.",
-                loc=b.loc,
-            )
         spread = self._pull(op, attrs, new, want)
         if want.numel == new.type.numel:
             return spread

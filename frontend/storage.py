@@ -37,8 +37,19 @@ def strides_of(array: Array) -> tuple[int, ...]:
 
 
 def overlaps_itself(array: Array) -> bool:
-    """True if two elements share memory because an axis was expanded."""
-    return any(s == 0 and d > 1 for s, d in zip(array.strides, array.shape, strict=True))
+    """True if two elements share memory: an axis was expanded, or windows overlap."""
+    return overlapping(array.shape, array.strides, array.itemsize)
+
+
+def overlapping(shape: tuple[int, ...], strides: tuple[int, ...], size: int = 1) -> bool:
+    """Whether a step along some axis is shorter than what the axes with shorter steps reach over (true of all strides
+    that put two elements of `size` in one place)."""
+    reach = size
+    for stride, extent in sorted((abs(s), d) for s, d in zip(strides, shape, strict=True) if d > 1):
+        if stride < reach:
+            return True
+        reach += stride * (extent - 1)
+    return False
 
 
 def writable(array: Array) -> Array:

@@ -13,6 +13,7 @@ from gradc.ir.types import TensorType, tensor
 from .axis import SCALAR_NAMES, drop_dims, expand, extent, keep_dims, narrow, select, wide
 from .composed import LOSS_SPELLINGS
 from .family import axes, camel, reduced_shape
+from .margin import MARGIN_SPELLINGS
 from .reduce import sample_axes
 
 AXES = {"dims": "ints", "keepdim": "bool"}
@@ -58,7 +59,7 @@ MEAN = define(
         adjoint={"self": _mean_ct},
         grad_fn="MeanBackward0",
         saved={"keepdim": "keepdim"},
-        torch=(Torch(_mean_call, ("mean",), ("mean",)), *LOSS_SPELLINGS),
+        torch=(Torch(_mean_call, ("mean",), ("mean",)), *LOSS_SPELLINGS, *MARGIN_SPELLINGS),
         sample=sample_axes,
     )
 )
