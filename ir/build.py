@@ -262,10 +262,12 @@ class GraphBuilder(Builder):
         key = (like, value if value == value and value != 0 else repr(value))
         found = self._scalars.get(key)
         if found is None:
-            loc, no_grad, self.loc, self.no_grad = self.loc, self.no_grad, None, False
             op = REGISTRY[self.dialect + ".constant"]
-            found = self._scalars[key] = Var(self, self.run(op, (), {"value": value, "dtype": like}))
-            self.loc, self.no_grad = loc, no_grad
+            attrs = {"value": value, "dtype": like}
+            types = self.graph.types
+            self.graph.nodes.append(Node(op, (), attrs, (len(types),)))
+            found = self._scalars[key] = Var(self, len(types))
+            types.append(op.infer(**attrs))
         return found
 
     def run(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from gradc.ir.graph import Graph
 from gradc.ir.rewrite import Rewriter
@@ -50,8 +50,10 @@ def columns_early(kernel: Graph) -> Graph:
     return _in_order(kernel, order)
 
 
-def _in_order(kernel: Graph, first: Iterable[int]) -> Graph:
+def _in_order(kernel: Graph, first: Sequence[int]) -> Graph:
     """The kernel with these nodes first, in this order, and all others after them."""
+    if not first:
+        return kernel
     order = list(dict.fromkeys([*first, *range(len(kernel.nodes))]))
     if order == sorted(order):
         return kernel

@@ -35,10 +35,11 @@ def pick(kernel: Graph) -> Graph:
     long = [i for i, g in enumerate(gs) if g.tile > LANES and g.grid == g.loop == 1 and len(g.dims) == 1]
     if not long:
         return kernel
-    producer = kernel.producers()
+    sums = [(i, n) for i, n in enumerate(kernel.nodes) if n.op.name == "tile.reduce" and n.attrs["monoid"] == "sum"]
+    producer = kernel.producers() if sums else []
     found: dict[int, Pick] = {}
-    for i, node in enumerate(kernel.nodes):
-        for p in long if node.op.name == "tile.reduce" and node.attrs["monoid"] == "sum" else ():
+    for i, node in sums:
+        for p in long:
             chosen = _one_of(kernel, producer, node, p, gs[p]) if gs[p].letter in node.attrs["over"] else None
             if chosen is not None:
                 found[i] = chosen

@@ -5,8 +5,10 @@ Stamping also shares equal nodes within a kernel: two formulas that need the sam
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, NamedTuple
+from collections import defaultdict
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, NamedTuple, TypeAlias
 
 from gradc.ir.build import GraphBuilder, Var
 from gradc.ir.graph import Graph, Node
@@ -15,23 +17,38 @@ from gradc.ir.types import DType, TileType, tile
 
 from .cse import frozen
 
+Step: TypeAlias = tuple[Op, tuple[int, ...], Callable[[list[int]], Any], dict[str, Any], int]
+
 
 class Template(NamedTuple):
-    """`steps` are (op, operand positions, attributes, result dtype, key); positions below `arity` are the operands,
-    others earlier steps. A constant's step has no operands. `result` is a position."""
+    """`steps` are (op, operand positions, what takes those operands from a list, attributes, a number for all but the
+    operands); positions below `arity` are the operands, others earlier steps. A constant's step has no operands.
+    `result` is a position."""
 
     arity: int
-    steps: tuple[tuple[Op, tuple[int, ...], dict[str, Any], DType, Any], ...]
+    steps: tuple[Step, ...]
+    dtypes: tuple[DType, ...]
+    """Of the steps."""
     result: int
     size: int
     """Scalar operations, constants not counted; at least 1."""
     lines: frozenset[int]
     """A number for each operation; one that two templates share does the same in both, given the same operands."""
+    known: dict[tuple[str, ...], list[TileType]]
+    """What `typed` gave so far."""
+
+    def typed(self, spaces: tuple[str, ...]) -> list[TileType]:
+        """The steps' types for operands that vary over these spaces."""
+        found = self.known.get(spaces)
+        if found is None:
+            env = [*spaces]
+            for _, refs, *_ in self.steps:
+                env.append("".join(sorted(set().union(*[env[r] for r in refs]))))
+            found = self.known[spaces] = [tile(s, d) for s, d in zip(env[self.arity :], self.dtypes, strict=True)]
+        return found
 
 
-def make(
-    op: Op, attrs: dict[str, Any], dtypes: tuple[DType, ...], result: DType, numbers: dict[Any, int]
-) -> Template:
+def make(op: Op, attrs: dict[str, Any], dtypes: tuple[DType, ...], result: DType, numbers: dict[Any, int]) -> Template:
     """Run the formula on operands of these dtypes; the last step has dtype `result`. `numbers` is where operations get
     theirs."""
     assert op.formula is not None, f"{op.name} has no formula"
@@ -46,20 +63,23 @@ def make(
         if node.results[0] in live:
             live.update(node.operands)
     position = {v: i for i, v in enumerate(graph.inputs)}
-    steps: list[Any] = []
+    steps: list[Step] = []
+    step_dtypes: list[DType] = []
+    env = [numbers.setdefault(("operand", i, d.name), len(numbers)) for i, d in enumerate(dtypes)]
     for node in graph.nodes:
         if node.results[0] not in live:
             continue
+        refs = tuple([position[o] for o in node.operands])
         position[node.results[0]] = len(dtypes) + len(steps)
         t = graph.types[node.results[0]]
         assert isinstance(t, TileType)
-        key = frozen(node.attrs) if node.attrs else None
-        steps.append((node.op, tuple(position[o] for o in node.operands), node.attrs, t.dtype, key))
-    env = [numbers.setdefault(("operand", i, d.name), len(numbers)) for i, d in enumerate(dtypes)]
-    for step, refs, _, d, attr in steps:
-        env.append(numbers.setdefault((step.name, d.name, attr, tuple([env[r] for r in refs])), len(numbers)))
+        key = (node.op.name, t.dtype.name, frozen(node.attrs))
+        code = numbers.setdefault(key, len(numbers))
+        steps.append((node.op, refs, itemgetter(*refs or (0,)), node.attrs, code))
+        step_dtypes.append(t.dtype)
+        env.append(numbers.setdefault((code, tuple([env[r] for r in refs])), len(numbers)))
     lines = frozenset([env[len(dtypes) + i] for i, s in enumerate(steps) if s[1]])
-    return Template(len(dtypes), tuple(steps), position[out.v], max(len(lines), 1), lines)
+    return Template(len(dtypes), tuple(steps), tuple(step_dtypes), position[out.v], max(len(lines), 1), lines, {})
 
 
 class Templates:
@@ -90,7 +110,8 @@ class Stamper:
 
     def __init__(self, b: GraphBuilder, templates: Templates) -> None:
         self.b, self.templates = b, templates
-        self.seen: dict[Any, int] = {}
+        self.seen: defaultdict[int, dict[tuple[int, ...], int]] = defaultdict(dict)
+        """A step's number -> its operands in the kernel -> its value."""
 
     def apply(self, op: Op, attrs: dict[str, Any], args: list[Var], result: DType) -> Var:
         types: list[Any] = self.b.graph.types
@@ -99,32 +120,21 @@ class Stamper:
 
     def stamp(self, template: Template, env: list[int]) -> int:
         b, seen = self.b, self.seen
-        graph = b.graph
-        types: list[Any] = graph.types
-        nodes, loc = graph.nodes, b.loc
-        for op, refs, attrs, d, key in template.steps:
+        types: list[Any] = b.graph.types
+        nodes, loc = b.graph.nodes, b.loc
+        step_types = template.typed(tuple([types[v].space for v in env]))
+        for (op, refs, pick, attrs, code), t in zip(template.steps, step_types, strict=True):
             if not refs:
-                constant = seen.get((d.name, key))
-                if constant is None:
-                    constant = seen[(d.name, key)] = b.scalar(attrs["value"], d).v
-                env.append(constant)
+                same = seen[code]
+                if not same:
+                    same[()] = b.scalar(attrs["value"], t.dtype).v
+                env.append(same[()])
                 continue
-            ids = (env[refs[0]],) if len(refs) == 1 else tuple([env[r] for r in refs])
-            found = seen.get((op.name, ids, key))
-            if found is None:
-                space = types[ids[0]].space
-                for i in ids[1:]:
-                    other = types[i].space
-                    if other != space:
-                        space = union(space, other)
-                found = len(types)
-                types.append(tile(space, d))
-                nodes.append(Node(op, ids, attrs, (found,), loc))
-                seen[(op.name, ids, key)] = found
+            ids = pick(env) if len(refs) > 1 else (pick(env),)
+            v = len(types)
+            found = seen[code].setdefault(ids, v)
+            if found == v:
+                types.append(t)
+                nodes.append(Node(op, ids, attrs, (v,), loc))
             env.append(found)
         return env[template.result]
-
-
-@cache
-def union(a: str, b: str) -> str:
-    return "".join(sorted(set(a) | set(b)))
