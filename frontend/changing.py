@@ -33,6 +33,8 @@ def changes(value: Any) -> str | None:
         if _generates(owner):
             return f"a {type(owner).__name__}, which changes as it is read and cannot be guarded"
         return DRAWING.get(getattr(owner, "__name__", ""))
+    if isinstance(value, memoryview):
+        return "a memoryview, whose contents cannot be guarded"
     if _generates(value) or hasattr(type(value), "__next__"):
         return f"a {type(value).__name__}, which changes as it is read and cannot be guarded"
     return None

@@ -101,6 +101,7 @@ def grad(
 ) -> tuple[Tensor | None, ...]:
     """`autograd.grad` while tracing. With `fill`, an input without a path has zeros."""
     for t in inputs:
+        trace.grads.check_hooks(t, "autograd.grad()")
         if trace.value(t) not in trace.active and not t._requires_grad:
             raise GradRuntimeError("One of the differentiated Tensors does not require grad", loc=trace.loc())
     freed = None if retain else trace.freed

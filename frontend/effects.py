@@ -53,6 +53,9 @@ class Effects(NamedTuple):
     def check(self, inputs: Sequence[Tensor], given: Sequence[Any]) -> None:
         """Refuse, before anything runs, writes to memory that other inputs share or that is not there to be written.
         `given` are the caller's own arguments, which the first of the inputs were made of."""
+        for g in self.grads:
+            if g.result is not None:
+                _check_leaf(inputs[g.of])
         if not self.writes:
             return
         _check_shared([t._array for t in inputs], [w.of for w in self.writes])
@@ -90,6 +93,8 @@ class Effects(NamedTuple):
             outer.writes.write(outer.origin(inputs[w.of]), ids[w.result], check=False)
         for g in self.grads:
             grad = None if g.result is None else outer.tensor(ids[g.result])
+            if grad is not None:
+                _check_leaf(inputs[g.of])
             if g.added and grad is not None:
                 outer.grads.add(inputs[g.of], grad, recorded=True)
             else:
@@ -160,6 +165,14 @@ def _leaf_grad(trace: Trace, grad: Tensor, of: int) -> int:
     attrs = {"requires_grad": True} if v in trace.active else {}
     trace.graph.add_output(v, role="leaf_grad", of=of, **attrs)
     return len(trace.graph.outputs) - 1
+
+
+def _check_leaf(t: Tensor) -> None:
+    if not t.is_leaf:
+        raise UnsupportedError(
+            "a compiled function gives a .grad to a tensor that is not a leaf: what it was computed from gets none",
+            hint="detach the tensor, or call backward() on the result of the compiled function",
+        )
 
 
 def _check_shared(arrays: Sequence[Array], written: Sequence[int]) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Callable
 from typing import Any
 
 from gradc.ir.errors import GradAttributeError, GradRuntimeError, GradTypeError
 
+from . import refusals, tensor_hooks
 from .autograd.grad_mode import MODES
-from .autograd.hooks import HookTable, RemovableHandle
 from .autograd.node import Node
 from .autograd.saved import type_name
 from .autograd.view import regenerate
@@ -33,15 +32,6 @@ _DETACH = (
 _C_NAMES = {"f64": "double", "f32": "float", "i64": "long", "i32": "int", "f16": "c10::Half", "bf16": "c10::BFloat16"}
 
 
-class LeafHooks:
-    """Hooks of a leaf, which outlive the AccumulateGrad nodes of any one graph."""
-
-    __slots__ = ("post", "pre")
-
-    def __init__(self) -> None:
-        self.pre, self.post = HookTable(), HookTable()
-
-
 def get_requires_grad(self: Tensor) -> bool:
     return self._requires_grad or (self._view is not None and self._view.base._requires_grad)
 
@@ -53,6 +43,8 @@ def set_requires_grad(self: Tensor, value: bool, kinds: str = "floating point an
         raise GradRuntimeError(_NOT_A_LEAF if value else f"{_NOT_A_LEAF} {_DETACH}")
     if value and not self._type.dtype.is_float:
         raise GradRuntimeError(f"only Tensors of {kinds} dtype can require gradients")
+    if self._traced is not None and self._requires_grad and not value:
+        refusals.once("requires_grad = False", "pass the detached tensor", self._traced[0].loc())
     if value and self._inference and not MODES.inference:
         raise GradRuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
     self._requires_grad = value
@@ -74,6 +66,12 @@ def get_grad_fn(self: Tensor) -> Node | None:
     return self._node
 
 
+def _shown_grad_fn(self: Tensor) -> Node | None:
+    if self._traced is not None and not get_is_leaf(self):
+        self._traced[0].refuse("grad_fn")
+    return get_grad_fn(self)
+
+
 def get_version(self: Tensor) -> int:
     if self._inference:
         raise GradRuntimeError("Inference tensors do not track version counter.")
@@ -81,6 +79,9 @@ def get_version(self: Tensor) -> int:
 
 
 def get_is_leaf(self: Tensor) -> bool:
+    if self._traced is not None and self._requires_grad:
+        trace, v = self._traced
+        return v in trace.leaf_ids or v not in trace.active
     return get_grad_fn(self) is None
 
 
@@ -128,43 +129,6 @@ def _put_grad(self: Tensor, value: Tensor | None) -> None:
 
 def del_grad(self: Tensor) -> None:
     _put_grad(self, None)
-
-
-def retain_grad(self: Tensor) -> None:
-    """Keep the gradient of a tensor that is not a leaf in its `.grad`."""
-    if not get_requires_grad(self):
-        raise GradRuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-    node = get_grad_fn(self)
-    if node is None or self._retains:
-        return
-    node._hooks().retain[self._output_nr] = weakref.ref(self)
-    self._retains = True
-
-
-def register_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
-    """Call `hook(grad)` with every gradient of this tensor; what it returns replaces the gradient."""
-    if not get_requires_grad(self):
-        raise GradRuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    node = get_grad_fn(self)
-    if node is None:
-        return _leaf_hooks(self).pre.add(hook)
-    return node._hooks().tensor.setdefault(self._output_nr, HookTable()).add(hook)
-
-
-def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
-    """Call `hook(tensor)` after a gradient was added to this leaf's `.grad`."""
-    if not get_requires_grad(self):
-        raise GradRuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-    if not get_is_leaf(self):
-        raise GradRuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
-    return _leaf_hooks(self).post.add(hook)
-
-
-def _leaf_hooks(self: Tensor) -> LeafHooks:
-    if self._leaf_hooks is None:
-        self._leaf_hooks = LeafHooks()
-    hooks: LeafHooks = self._leaf_hooks
-    return hooks
 
 
 def detach(self: Tensor) -> Tensor:
@@ -228,16 +192,14 @@ def read_only(name: str, read: Callable[[Tensor], Any]) -> property:
 
 METHODS = {
     "requires_grad_": requires_grad_,
-    "retain_grad": retain_grad,
-    "register_hook": register_hook,
-    "register_post_accumulate_grad_hook": register_post_accumulate_grad_hook,
+    **tensor_hooks.METHODS,
     "detach": detach,
     "detach_": detach_,
     "backward": backward,
 }
 PROPERTIES = {
     "requires_grad": property(get_requires_grad, set_requires_grad),
-    "grad_fn": read_only("grad_fn", get_grad_fn),
+    "grad_fn": read_only("grad_fn", _shown_grad_fn),
     "is_leaf": read_only("is_leaf", get_is_leaf),
     "grad": property(get_grad, set_grad, del_grad),
     "retains_grad": read_only("retains_grad", lambda self: self._retains),

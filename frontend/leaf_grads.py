@@ -64,12 +64,7 @@ class LeafGrads:
 
     def add(self, t: Tensor, grad: Tensor, recorded: bool) -> None:
         """Add to `.grad`: to the memory of the one that is there, as torch does where the sum is not recorded."""
-        if t._leaf_hooks is not None:
-            raise TraceError(
-                "backward() while tracing reaches a tensor with hooks, which would run while tracing only",
-                loc=self.trace.loc(),
-                hint="call backward() on the result of the compiled function",
-            )
+        self.check_hooks(t, "backward()")
         old = t._grad if self.owned(t) else self.get(t)
         if old is None:
             if self.owned(t):
@@ -80,6 +75,15 @@ class LeafGrads:
             self.set(t, old + grad)
         else:
             self.trace.write(old, old + grad)
+
+    def check_hooks(self, t: Tensor, what: str) -> None:
+        """Refuse a gradient for a tensor with hooks."""
+        if t._leaf_hooks is not None:
+            raise TraceError(
+                f"{what} while tracing reaches a tensor with hooks, which would run while tracing only",
+                loc=self.trace.loc(),
+                hint="differentiate the result of the compiled function",
+            )
 
     def changed(self) -> list[tuple[Tensor, Any]]:
         """The tensors from outside whose `.grad` is not what it was, and what it is now."""

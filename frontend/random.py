@@ -8,6 +8,9 @@ import numpy as np
 
 from gradc.ir.errors import GradTypeError
 
+from . import refusals
+from .dispatch import current_trace
+
 
 class Generator:
     """A stream of random numbers with torch's methods. Its numbers are not torch's."""
@@ -18,6 +21,7 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream anew."""
+        _not_in_trace("seeding")
         if not hasattr(seed, "__index__"):
             raise GradTypeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         self._seed = seed.__index__()
@@ -26,6 +30,7 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed the stream was started with."""
+        _not_in_trace("reading the seed")
         if self._rng is None:
             self.seed()
         return self._seed
@@ -40,6 +45,7 @@ class Generator:
     @property
     def rng(self) -> np.random.Generator:
         """NumPy's generator underneath, seeded by the system if nobody has seeded it."""
+        _not_in_trace("a generator of random numbers")
         if self._rng is None:
             self.seed()
         rng: np.random.Generator = self._rng
@@ -51,6 +57,13 @@ class Generator:
     def set_state(self, state: Any) -> Generator:
         self.rng.bit_generator.state = state
         return self
+
+
+def _not_in_trace(what: str) -> None:
+    trace = current_trace()
+    if trace is not None:
+        hint = "seed and fill before the call; rand and its like without generator= draw anew at each call"
+        refusals.once(what, hint, trace.loc())
 
 
 default_generator = Generator()

@@ -111,8 +111,10 @@ class Reach:
             for c in self._library.users(value):
                 self._class(value, c, value, True)
         elif isinstance(value, ModuleType):
-            names = () if self._library.module(value) else [k for k in vars(value) if not k.startswith("__")]
-            for k in names:
+            if self._library.module(value):
+                return
+            self._check(f"the names in {path}", lambda: list(vars(value)))
+            for k in [k for k in vars(value) if not k.startswith("__")]:
                 self._push(f"{path}.{k}", vars(value)[k], entry(vars(value), k), True)
         elif isinstance(value, FunctionType):
             self._function(found, None)
@@ -127,6 +129,9 @@ class Reach:
         if id(value) not in self.readers:
             self.readers[id(value)] = (KEPT_IN.sub(r".\1", path), read, value)
             self._check(f"the type of {path}", lambda: metadata(read()))
+        else:
+            known, first, _ = self.readers[id(value)]
+            self.checks.append(Check(f"{path} being {known}", lambda: read() is first(), True, True))
 
     def _container(self, found: Found) -> None:
         path, value, _, soft = found
@@ -254,18 +259,19 @@ class Reach:
         for c in users:
             self._class(kind, c, value, soft)
         space = space_of(value)
-        if space is None or not (users or is_module(value) or holds_values(value)):
-            space = {}
-        if space:
+        if space is not None and (users or is_module(value) or holds_values(value)):
             self._check(f"the attributes of {path}", lambda: list(space))
-        for k in list(space):
-            self._push(f"{path}.{k}", space[k], entry(space, k), True)
+            for k in list(space):
+                self._push(f"{path}.{k}", space[k], entry(space, k), True)
         for k in slots(kind) if users else ():
             if hasattr(value, k):
                 self._push(f"{path}.{k}", getattr(value, k), attribute(value, k), True)
+            else:
+                self.checks.append(Check(f"{path}.{k}", attribute(value, k), MISSING, False))
 
     def _class(self, kind: type, c: type, owner: Any, soft: bool) -> None:
         """What stands in one of the user's classes, looked up on `owner` (an object, or the class itself)."""
+        self._check(f"the attributes of {c.__name__}", lambda: list(vars(c)))
         for name, x in list(vars(c).items()):
             path = f"{kind.__name__}.{name}"
             function, first = behind(x, owner)

@@ -23,6 +23,11 @@ def needs_data(what: str, loc: Loc | None) -> NoReturn:
     raise TraceError(f"{what} of a traced value: while tracing there is no data", loc=loc, hint=RETURN)
 
 
+def once(what: str, hint: str, loc: Loc | None) -> NoReturn:
+    """`what` takes effect at once, and the calls that follow would not repeat it."""
+    raise TraceError(f"{what} while tracing: it would take effect while tracing only", loc=loc, hint=hint)
+
+
 def leaked(name: str, ended: bool, loc: Loc | None) -> NoReturn:
     """A value of the trace of `name` was used where that trace does not run."""
     where = "after its trace ended" if ended else "outside the function that is being traced"

@@ -12,17 +12,27 @@ from gradc.ir.types import DType, i64
 from .creation import finish, sizes, wanted
 from .device import check_device
 from .dispatch import current_trace
-from .random import Generator, rng_of
+from .random import Generator, default_generator, rng_of
 from .storage import Array
 from .tensor import Tensor
 
 
 def _drawn(kind: str, shape: tuple[int, ...], d: DType, requires_grad: bool, generator: Any, **params: Any) -> Tensor:
-    trace = current_trace()
-    if trace is not None:
-        made: Tensor = trace.random(kind, shape, d, **params)
-        return made
+    made = _traced(kind, shape, d, generator, **params)
+    if made is not None:
+        return made.requires_grad_() if requires_grad else made
     return finish(draw(kind, shape, rng_of(generator), **params).astype(d.numpy), d, requires_grad)
+
+
+def _traced(kind: str, shape: tuple[int, ...], d: DType, generator: Generator | None, **params: Any) -> Tensor | None:
+    """The numbers as a value of the trace that runs, if one does: of the default generator, which each call reads."""
+    trace = current_trace()
+    if trace is None:
+        return None
+    if generator not in (None, default_generator):
+        rng_of(generator)
+    made: Tensor = trace.random(kind, shape, d, **params)
+    return made
 
 
 def draw(kind: str, shape: tuple[int, ...], rng: np.random.Generator, **params: Any) -> Array:
@@ -110,9 +120,8 @@ def randperm(n: int, *, generator: Generator | None = None, dtype: Any = None, d
     """The numbers below `n` in random order."""
     check_device(device)
     d = wanted(dtype, i64)
-    trace = current_trace()
-    if trace is not None:
-        made: Tensor = trace.random("permutation", (n,), d)
+    made = _traced("permutation", (n,), d, generator)
+    if made is not None:
         return made
     return finish(rng_of(generator).permutation(n).astype(d.numpy), d)
 
