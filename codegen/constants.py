@@ -61,7 +61,7 @@ def float_text(value: float, dtype: DType) -> str:
         return "nan"
     if value in (float("inf"), float("-inf")):
         return "inf" if value > 0 else "-inf"
-    if dtype.bits == 64:
+    if dtype.bits == 64 or (abs(value) < 2**24 and value == int(value)):
         return repr(float(value))
     text = repr(float(str(np.float32(value))))
     return text if np.float32(float(text)) == np.float32(value) else repr(float(value))

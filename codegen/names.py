@@ -14,7 +14,10 @@ RESERVED = frozenset((*keyword.kwlist, *keyword.softkwlist, "tl", "triton", "tor
 
 def identifier(text: str, default: str = "v") -> str:
     """A legal identifier as close to the text as ASCII allows."""
-    name = re.sub(r"[^A-Za-z0-9_]+", "_", text).strip("_")[:60]
+    name = text
+    if not (text.isascii() and text.isidentifier()):
+        name = re.sub(r"[^A-Za-z0-9_]+", "_", text)
+    name = name.strip("_")[:60]
     if not name:
         return default
     if name[0].isdigit():

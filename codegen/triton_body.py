@@ -90,11 +90,10 @@ class Body:
         if f.helper is not None:
             self.helpers.add(f.helper)
         texts = {}
-        for k, e, d in zip("abc", operands, dtypes, strict=False):
+        for k, e, d, need in zip("abc", operands, dtypes, f.need, strict=False):
             if f.tensors and e.literal:
                 e = Expr(f"tl.full((), {e.text}, {type_text(d)})")
-            e = self.frame.expand(self.named(e) if k in f.repeats else e, axes)
-            texts[k] = e.at(f.need["abc".index(k)])
+            texts[k] = self.frame.expand(self.named(e) if k in f.repeats else e, axes).at(need)
         return Expr(f.template.format(**texts), f.level if f.level else operands[0].level, axes)
 
     def masked(self, v: int, over: str, neutral: Number, dtype: DType) -> Expr:

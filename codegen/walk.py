@@ -157,6 +157,8 @@ class Walk:
         out: dict[str, Number] = {}
         result = node.results[0]
         for c in self.space(result):
+            if c not in self.guarded:
+                continue
             trial: dict[int, Number] = {}
             for o in node.operands:
                 if o in self.constants:
@@ -164,7 +166,7 @@ class Walk:
                 elif c in known.get(o, {}):
                     trial[o] = known[o][c]
             fold(self.kernel, node, trial)
-            if c in self.guarded and result in trial:
+            if result in trial:
                 out[c] = trial[result]
         return out
 

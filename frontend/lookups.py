@@ -5,9 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import sysconfig
 from collections.abc import Iterator
-from functools import cache, cached_property
+from functools import cached_property
 from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -84,21 +83,16 @@ def behind(found: Any, owner: Any) -> tuple[FunctionType | None, Any]:
     return (inner, first) if isinstance(inner, FunctionType) else (None, None)
 
 
-@cache
-def _of_python() -> frozenset[str]:
-    """The folders of the standard library and of what is installed for this Python."""
-    paths = sysconfig.get_paths()
-    real = {os.path.realpath(paths[k]) for k in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return frozenset(p + os.sep for p in real | {paths[k] for k in ("stdlib", "purelib", "platlib")})
-
-
 class Library:
     """What belongs to gradc, to Python's standard library or to an installed package."""
 
     def __init__(self) -> None:
-        # Debian's, the user's own, and those that a virtual environment sees beside its own.
-        seen = {p + os.sep for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")}
-        self.folders = (*own_folders(), *sorted(_of_python() | seen), "<frozen")
+        # Python's, the user's own, and those that a virtual environment sees beside its own. `sysconfig` would know
+        # the same, and takes longer to load than a small program takes to trace.
+        seen = {p for p in sys.path if os.path.basename(p) in ("site-packages", "dist-packages")}
+        seen.add(os.path.dirname(os.__file__))
+        seen |= {os.path.realpath(p) for p in seen}
+        self.folders = (*own_folders(), *sorted(p + os.sep for p in seen), "<frozen")
 
     def code(self, code: CodeType) -> bool:
         return code.co_filename.startswith(self.folders)

@@ -11,7 +11,7 @@ import numpy as np
 from gradc.ir.errors import GradRuntimeError, GradTypeError
 from gradc.ir.graph import Module
 from gradc.ir.types import TensorType
-from gradc.passes.pipeline import Result, run_pipeline
+from gradc.passes.pipeline import PIPELINE, Result, run_pipeline
 from gradc.passes.remarks import Remark
 from gradc.passes.split import split as cut
 from gradc.runtime.target import Target
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from .report import Report
 
 STAGES = ("traced", "joint", "simplified", "scheduled", "planned")
-TO_JOINT = "inline,adjoint"
-FROM_JOINT = "decompose,simplify,cse,dce,checkpoint,fuse,plan-memory"
+_CUT = next(i for i, row in enumerate(PIPELINE, 1) if row.leaves == "joint")
+TO_JOINT, FROM_JOINT = PIPELINE[:_CUT], PIPELINE[_CUT:]
 
 
 class Stages(Mapping[str, str]):

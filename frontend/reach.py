@@ -26,7 +26,7 @@ from .reads import IMPORT, SELF, reads_of
 from .tensor import Tensor
 
 ITEMS = 1000
-KEPT_IN = re.compile(r"\._(?:parameters|buffers|modules)\['([^']*)'\]")
+KEPT_IN = r"\._(?:parameters|buffers|modules)\['([^']*)'\]"
 """Where a module keeps what the user's code reads as its attributes."""
 CHECKS = 100_000
 
@@ -127,7 +127,7 @@ class Reach:
     def _tensor(self, found: Found) -> None:
         path, value, read, _ = found
         if id(value) not in self.readers:
-            self.readers[id(value)] = (KEPT_IN.sub(r".\1", path), read, value)
+            self.readers[id(value)] = (re.sub(KEPT_IN, r".\1", path), read, value)
             self._check(f"the type of {path}", lambda: metadata(read()))
         else:
             known, first, _ = self.readers[id(value)]

@@ -29,8 +29,8 @@ SYMBOLS = {
 }
 SEVERAL = frozenset({"unbind", "split", "chunk"})
 """Spellings whose results are views that share one tape node."""
-POSITION = re.compile(r"\(position (\d+)\)")
-MISSING = re.compile(r"missing (\d+) required positional arguments?: (.*)")
+POSITION = r"\(position (\d+)\)"
+MISSING = r"missing (\d+) required positional arguments?: (.*)"
 ALIASES = {"axis": "dim", "keepdims": "keepdim", "input": "self", "self": "input", "x": "self"}
 
 
@@ -153,12 +153,12 @@ def _explained(
     from gradc.ir.errors import GradcError
 
     if isinstance(error, GradcError):
-        found = POSITION.search(error.bare)
+        found = re.search(POSITION, error.bare)
         if method and found:
             # torch counts a method's arguments without the tensor itself.
             place = f"(position {int(found[1]) - 1})"
             text = error.bare if name.startswith("__") else re.sub(r"^\w+\(\)", f"{name}()", error.bare)
-            return type(error)(POSITION.sub(place, text), loc=error.loc, hint=error.hint)
+            return type(error)(re.sub(POSITION, place, text), loc=error.loc, hint=error.hint)
         return error
     parameters = _parameters(call)[1 if method else 0 :]
     lacking = re.match(r"'(\w+)' object (has no attribute|is not iterable)", str(error))
@@ -176,7 +176,7 @@ def _explained(
 
 
 def _reworded(message: str, call: Callable[..., Any]) -> str:
-    lacking = MISSING.search(message)
+    lacking = re.search(MISSING, message)
     if lacking:
         return f"missing {lacking[1]} required positional arguments: {lacking[2].replace(chr(39), chr(34))}"
     message = message.replace(f"{call.__qualname__}() ", "").replace(f"{call.__name__}() ", "")

@@ -22,7 +22,7 @@ from .decompose import decompose
 from .fuse import fuse
 from .inline import inline
 from .memory import plan_memory
-from .pipeline_text import names, one_of, read
+from .options import names, one_of
 from .remarks import Remark
 from .simplify import simplify
 
@@ -63,6 +63,8 @@ class Result:
 
 def parse_pipeline(text: str) -> tuple[Pass, ...]:
     """ "cse,adjoint{wrt=x}" as rows with their options bound; raises GradValueError (`pipeline_text.py`)."""
+    from .pipeline_text import read
+
     known = {p.name: p for p in PIPELINE}
     rows = ((known[name], options) for name, options in read(text, PIPELINE))
     return tuple([row._replace(run=partial(row.run, **given)) if given else row for row, given in rows])

@@ -80,19 +80,3 @@ def fail(text: str, at: int, message: str, hint: str | None = None) -> NoReturn:
     shown = text[start:].split("\n", 1)[0]
     column = at - start
     raise GradValueError(f"{line}:{column + 1}: {message}\n    {shown}\n    {' ' * column}^", hint=hint)
-
-
-def one_of(*allowed: str) -> Callable[[str], str]:
-    """The reader of an option that takes one of these words."""
-
-    def read_word(value: str) -> str:
-        if value not in allowed:
-            raise ValueError(f"expected {' or '.join(allowed)}, got {value!r}")
-        return value
-
-    return read_word
-
-
-def names(value: str) -> tuple[str, ...]:
-    """The reader of an option that takes names with commas between."""
-    return tuple(value.split(","))

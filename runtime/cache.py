@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import stat
 import time
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 _MAGIC = b"gradc-cache-1\n"
-_KEY = re.compile(r"[0-9a-f]{64}")
+_DIGITS = frozenset("0123456789abcdef")
 _STEERING = ("DISABLE_LLVM_OPT", "DISABLE_PTXAS_OPT")
 _HARMLESS = ("TRITON_ALWAYS_COMPILE", "TRITON_CACHE_DIR", "TRITON_HOME", "TRITON_INTERPRET")
 _LEFT_OVER_AFTER = 3600.0
@@ -36,9 +35,10 @@ def _triton() -> tuple[str, ...]:
         return ("no triton",)
     package = Path(spec.origin)
     found = [f"triton {line}" for line in package.read_text().splitlines() if line.startswith("__version__")]
-    for path in sorted((package.parent / "_C").glob("libtriton*")):
-        facts = path.stat()
-        found.append(f"{path.name} {facts.st_size} {facts.st_mtime_ns}")
+    with contextlib.suppress(OSError), os.scandir(package.parent / "_C") as files:
+        for file in sorted((f for f in files if f.name.startswith("libtriton")), key=lambda f: f.name):
+            facts = file.stat()
+            found.append(f"{file.name} {facts.st_size} {facts.st_mtime_ns}")
     return tuple(found)
 
 
@@ -102,7 +102,7 @@ class Cache:
     def _path(self, key: str) -> Path | None:
         if self.folder is None:
             return None
-        if not _KEY.fullmatch(key):
+        if len(key) != 64 or not _DIGITS.issuperset(key):
             raise ValueError(f"a cache key is 64 hexadecimal digits, got {key!r}")
         return self.folder / key[:2] / key[2:]
 

@@ -212,8 +212,12 @@ def test_a_warm_build_imports_little(tmp_path: Path) -> None:
         "prog = gc.build(loss, s, s, target='cuda:90', name='loss')\n"
         "print([k.binary().registers for k in prog.kernels])\n"
         "heavy = ('triton', 'torch', 'networkx', 'subprocess', 'tempfile', 'concurrent.futures',\n"
-        "         'importlib.metadata', 'numpy.random', 'ml_dtypes', 'gradc.runtime.inspect', 'gradc.measures')\n"
+        "         'importlib.metadata', 'numpy.random', 'ml_dtypes', 'gradc.runtime.inspect', 'gradc.measures',\n"
+        "         'sysconfig', 'difflib', 'gradc.ir.lexer', 'gradc.codegen.numpy_tiles', 'gradc.report')\n"
         "print([name for name in heavy if name in sys.modules])\n"
+        "own = [m for name, m in sys.modules.items() if name.startswith('gradc.')]\n"
+        "classes = {c for m in own for c in vars(m).values() if isinstance(c, type)}\n"
+        "print(sorted(c.__name__ for c in classes if '__dataclass_fields__' in vars(c)))\n"
     )
     environment = os.environ | {"GRADC_CACHE_DIR": str(tmp_path / "c")}
     runs = [
@@ -224,6 +228,37 @@ def test_a_warm_build_imports_little(tmp_path: Path) -> None:
     assert warm[0] == cold[0]
     assert "triton" in cold[1]
     assert warm[1] == "[]"
+    # A process takes ten times as long to make a dataclass as to make a named tuple, and every record once each.
+    assert warm[2] == "['Op', 'Torch']"
+
+
+@needs_triton
+def test_a_warm_build_calls_few_functions(tmp_path: Path) -> None:
+    """Counted, because seconds depend on the machine: from tracing to the facts of every kernel."""
+    code = (
+        "import sys, gradc as gc\n"
+        "def loss(x, y):\n"
+        "    for i in range(10):\n"
+        "        x = (x * (1.0 + i) + y).tanh() * gc.sigmoid(x) - x * x * 0.1\n"
+        "    return (x * x).mean()\n"
+        "s, calls = gc.spec('f32[100,30]', requires_grad=True), 0\n"
+        "def count(frame, event, arg):\n"
+        "    global calls\n"
+        "    calls += event in ('call', 'c_call')\n"
+        "gc.build\n"
+        "sys.setprofile(count)\n"
+        "prog = gc.build(loss, s, s, target='cuda:90', name='loss')\n"
+        "spills = sum([k.binary().spills for k in prog.kernels])\n"
+        "sys.setprofile(None)\n"
+        "print(calls, len(prog.stages.modules['traced'].main.nodes), 'triton' in sys.modules)\n"
+    )
+    environment = os.environ | {"GRADC_CACHE_DIR": str(tmp_path / "c")}
+    for warm in (False, True):
+        run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        calls, ops, triton = run.stdout.split()
+        assert triton == str(not warm)
+    assert int(ops) >= 80
+    assert int(calls) <= 2800 * int(ops)
 
 
 @needs_triton
