@@ -47,7 +47,8 @@ class BackwardHooks:
         if node is not None:
             self.has_inputs = True
             at = [i for i, a in enumerate(args) if isinstance(a, Tensor)]
-            node.register_hook(lambda grads, _: self._run(len(args), at, grads))
+            like = [a.new_zeros(()).expand(a.shape) for a in out if isinstance(a, Tensor)]
+            node.register_hook(lambda grads, _: self._run(len(args), at, _materialized(grads, like)))
         return out
 
     def results(self, result: Any) -> Any:
@@ -107,6 +108,11 @@ def _behind(values: tuple[Any, ...]) -> tuple[tuple[Any, ...], Any]:
     new = iter(made)
     node = next(t.grad_fn for t in made if t.grad_fn is not None)
     return tuple(next(new) if isinstance(v, Tensor) else v for v in values), node
+
+
+def _materialized(grads: tuple[Any, ...], like: list[Tensor]) -> tuple[Any, ...]:
+    """Zeros where no gradient leads: the identity's own result, as in torch."""
+    return tuple(z.clone() if g is None else g for g, z in zip(grads, like, strict=True))
 
 
 def _spread(n: int, at: list[int], grads: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -30,8 +30,9 @@ def _elu_formula(b: Any, self: Any, alpha: float, scale: float, input_scale: flo
 
 def _elu_rule(b: Any, ct: Any, self: Any, alpha: float, scale: float, input_scale: float) -> Any:
     below = self if input_scale == 1 else self * float(input_scale)
-    # The exponential of the positive side would overflow, and 0 * inf poison the second derivative.
-    slope = b.exp(b.clamp_max(below, max=0.0)) * float(alpha * scale * input_scale)
+    # The exponential of the positive side would overflow, and 0 * inf poison the second derivative, which is 0 at 0.
+    below = b.where(self < 0.0, below, 0.0)
+    slope = b.exp(below) * float(alpha * scale * input_scale)
     return b.where(self <= 0.0, ct * slope, ct if scale == 1 else ct * float(scale))
 
 

@@ -33,7 +33,7 @@ RELU = elementwise(
     ("self",),
     lambda x: np.maximum(x, x.dtype.type(0)),
     lambda b, self: b.maximum(self, b.scalar(0, self.dtype)),
-    {"self": lambda b, ct, result: b.where(result <= 0.0, 0.0, ct)},
+    {"self": lambda b, ct, result: b.threshold_backward(ct, result, threshold=0)},
     accepts="number",
     no_bool="Boolean inputs not supported for relu",
     saved={"result": "result"},
@@ -45,7 +45,7 @@ LEAKY_RELU = activation(
     "leaky_relu",
     lambda x, negative_slope: np.where(x > 0, x, x * x.dtype.type(negative_slope)),
     lambda b, self, negative_slope: b.select(self > 0.0, self, self * float(negative_slope)),
-    lambda b, ct, self, negative_slope: b.where(self > 0.0, ct, ct * float(negative_slope)),
+    lambda b, ct, self, negative_slope: b.leaky_relu_backward(ct, self, negative_slope=negative_slope),
     call=lambda op, input, negative_slope=0.01, inplace=False: op(
         input, negative_slope=negative_slope, inplace=inplace, grad_fn=node("LeakyRelu", inplace)
     ),
@@ -76,7 +76,7 @@ HARDTANH = activation(
     "hardtanh",
     _hardtanh,
     lambda b, self, min_val, max_val: clamp_formula(b, self, min_val, max_val),
-    lambda b, ct, self, min_val, max_val: b.where((self <= float(min_val)) | (self >= float(max_val)), 0.0, ct),
+    lambda b, ct, self, min_val, max_val: b.hardtanh_backward(ct, self, min_val=min_val, max_val=max_val),
     attrs={"min_val": "number", "max_val": "number"},
     accepts="number",
     torch=(
@@ -134,7 +134,7 @@ THRESHOLD = activation(
     lambda b, self, threshold, value: b.select(
         self <= b.scalar(threshold, self.dtype), b.scalar(value, self.dtype), self
     ),
-    lambda b, ct, self, threshold: b.where(self <= float(threshold), 0.0, ct),
+    lambda b, ct, self, threshold: b.threshold_backward(ct, self, threshold=threshold),
     attrs={"threshold": "number", "value": "number"},
     accepts="number",
     saved={"self": "self", "threshold": "threshold"},
@@ -146,7 +146,7 @@ HARDSHRINK = activation(
     "hardshrink",
     lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x),
     lambda b, self, lambd: b.select(b.abs(self) <= float(lambd), b.scalar(0.0, self.dtype), self),
-    lambda b, ct, self, lambd: b.where(b.abs(self) <= float(lambd), 0.0, ct),
+    lambda b, ct, self, lambd: b.softshrink_backward(ct, self, lambd=lambd),
     attrs={"lambd": "float"},
     torch=(
         functional("hardshrink", lambda op, input, lambd=0.5: op(input, lambd=float(lambd)), "hardshrink"),
@@ -159,7 +159,7 @@ SOFTSHRINK = activation(
     "softshrink",
     lambda x, lambd: x - np.clip(x, -lambd, lambd),
     lambda b, self, lambd: self - clamp_formula(b, self, -float(lambd), float(lambd)),
-    lambda b, ct, self, lambd: b.where(b.abs(self) <= float(lambd), 0.0, ct),
+    lambda b, ct, self, lambd: b.softshrink_backward(ct, self, lambd=lambd),
     call=lambda op, input, lambd=0.5: op(input, lambd=float(lambd)),
     attrs={"lambd": "float"},
     choices=({"lambd": 0.5},),

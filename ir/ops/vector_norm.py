@@ -62,7 +62,7 @@ def _norm_ct(b: Any, ct: Any, self: Any, result: Any, p: Any, dims: Any, keepdim
     if p == 0:
         return None
     if p == 1:
-        return sign(b, x) * g
+        return b.sign(x) * g
     if p == 2:
         return x * select(b, norm.ne(0), g / norm, 0)
     if math.isinf(p):
