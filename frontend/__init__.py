@@ -69,7 +69,7 @@ for _module in (composed, counting, statistics, grids):
     for _name, _method in _module.METHODS.items():
         setattr(Tensor, _name, _method)
 
-LAZY_MODULES = ("nn", "optim", "special", "linalg", "cuda", "ir", "passes", "codegen", "runtime", "testing")
+LAZY_MODULES = ("nn", "func", "optim", "special", "linalg", "cuda", "ir", "passes", "codegen", "runtime", "testing")
 LAZY_NAMES = {
     "build": "builder",
     "compile": "compiled",
@@ -90,7 +90,11 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("gradc")
-    raise GradAttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name.startswith("__"):
+        raise GradAttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .refused import missing
+
+    raise missing(__name__, name, __dir__())
 
 
 def __dir__() -> list[str]:

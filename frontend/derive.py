@@ -8,6 +8,7 @@ from typing import Any
 from gradc.ir.build import Var
 from gradc.ir.errors import GradRuntimeError
 from gradc.ir.op import REGISTRY
+from gradc.ir.pullback import saves
 from gradc.passes.adjoint import differentiate as run
 
 from .autograd.grad_mode import is_grad_enabled, set_grad_enabled
@@ -61,6 +62,22 @@ def differentiate(
         types = trace.graph.types
         trace.active.update(v for v in range(before, len(types)) if types[v].dtype.is_float)
     return [None if g is None else trace.tensor(g.v) for g in found]
+
+
+def used_up(trace: Trace) -> set[int]:
+    """The values whose history no further backward pass can go through: behind them is an operation that a backward
+    pass which does not retain the graph went through, and that had saved something."""
+    out: set[int] = set()
+    if not trace.freed:
+        return out
+    for node in trace.graph.nodes:
+        on = [i for i, o in enumerate(node.operands) if o in trace.active]
+        if not on or node.no_grad or "detach" in node.op.traits:
+            continue
+        freed = not trace.freed.isdisjoint(node.results) and any(saves(node.op, on, len(node.operands)))
+        if freed or any(node.operands[i] in out for i in on):
+            out.update(node.results)
+    return out
 
 
 def _place(trace: Trace, t: Tensor) -> int:

@@ -10,6 +10,7 @@ from gradc.ir.errors import GradcError, GradTypeError, TraceError
 from gradc.ir.graph import Loc
 from gradc.ir.types import DType
 
+from .derive import used_up
 from .effects import Effects, effects_of
 from .guards import Guards
 from .pytree import Fixed, Structure, flatten, paths, unflatten
@@ -91,10 +92,11 @@ def trace_function(
     elif isinstance(out_structure, Fixed):
         results = [out]
     tensors = [_checked_result(name, r, where) for r in results]
+    gone = used_up(trace)
     for i, t in enumerate(tensors):
         v = trace.value(t)
         attrs = {"requires_grad": True} if v in trace.active or t._requires_grad else {}
-        if v in trace.freed and v not in trace.leaf_ids:
+        if v in gone:
             attrs["freed"] = True
         trace.graph.add_output(v, role="value", index=i, **attrs)
     effects = effects_of(trace, len(tensors))

@@ -63,7 +63,7 @@ class Trace:
         self.given: list[Tensor] = []
         """The arguments, in order."""
         self.freed: set[int] = set()
-        """Values that a backward pass has gone through that does not retain the graph."""
+        """Values that a gradient arrived at in a backward pass that does not retain the graph."""
         self.outside: Outside = outer.outside if outer is not None else Outside()
         self.ended = False
         self.writes = Writes(self)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from . import functional, init, utils
 from .activation import (
     CELU,
@@ -63,6 +65,13 @@ from .module import Module
 from .norm import GroupNorm, LayerNorm, RMSNorm
 from .parameter import Parameter
 from .parameter_container import ParameterDict, ParameterList
+
+
+def __getattr__(name: str) -> Any:
+    from ..refused import missing
+
+    raise missing(__name__, name, __all__)
+
 
 __all__ = [
     "CELU",

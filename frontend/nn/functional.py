@@ -16,6 +16,6 @@ __all__ = ["dropout", "dropout2d", "dropout3d", "feature_dropout", "tanh"]
 
 
 def __getattr__(name: str) -> Any:
-    from gradc.ir.errors import GradAttributeError
+    from ..refused import missing
 
-    raise GradAttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise missing(__name__, name, globals())
