@@ -84,7 +84,7 @@ class Segments:
         groups: dict[Any, list[int]] = {}
         for i, node in enumerate(nodes):
             v = node.results[0] if node.results else -1
-            if v in first:
+            if v in first and self.types[v].dtype.is_float:
                 groups.setdefault((reach.chain[i], self.types[v].shape), []).append(v)
         out: list[Segment] = []
         for members in groups.values():

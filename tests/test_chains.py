@@ -177,3 +177,20 @@ def test_segments_end_at_matrix_products() -> None:
     np.testing.assert_allclose(got, value, rtol=1e-5)
     for a, b in zip(tiled, gradients, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("executor", ["reference", "tiled", "triton-interpreter"])
+def test_long_chains_of_integers(executor):
+    """No gradient extends them, so there is nothing to compute again for."""
+
+    def f(a):
+        for i in range(60):
+            a = (a * 3 + i) ^ (a >> 2)
+        return a + 2**a.remainder(7)
+
+    a = np.array([0, 1, 5, -3, 1 << 40])
+    with np.errstate(over="ignore"):
+        want = f(gc.tensor(a)).numpy()
+    np.testing.assert_array_equal(gc.compile(f, executor=executor)(a), want)
+    small = a % 9
+    np.testing.assert_array_equal(gc.compile(lambda a: a**2 + 2**a, executor=executor)(small), small**2 + 2**small)
