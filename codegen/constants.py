@@ -26,7 +26,7 @@ def fold(kernel: Graph, node: Node, constants: dict[int, Number]) -> None:
     if node.op.name == "tile.constant":
         constants[node.results[0]] = as_stored(node.attrs["value"], node.attrs["dtype"])
         return
-    if "scalar" not in node.op.traits or not all(o in constants for o in node.operands):
+    if "scalar" not in node.op.traits or any([o not in constants for o in node.operands]):
         return
     dtypes = []
     for v in (*node.operands, node.results[0]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gradc.ir.dim import next_pow2
+from gradc.ir.dim import next_pow2, product
 
 from .walk import Walk
 
@@ -46,14 +46,8 @@ class KernelSource(NamedTuple):
 
 def tile_elements(walk: Walk) -> int:
     """Lanes of the largest value that a program holds at once."""
-    largest = 1
-    for i in walk.live:
-        for r in walk.kernel.nodes[i].results:
-            n = 1
-            for c in walk.space(r):
-                n *= walk.groups[walk.position[c]].tile
-            largest = max(largest, n)
-    return largest
+    spaces = {walk.space(r) for i in walk.live for r in walk.kernel.nodes[i].results}
+    return max([product(walk.groups[walk.position[c]].tile for c in space) for space in spaces], default=1)
 
 
 def num_warps(walk: Walk) -> int:

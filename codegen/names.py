@@ -6,12 +6,14 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from gradc.ir.graph import Loc
 
 RESERVED = frozenset((*keyword.kwlist, *keyword.softkwlist, "tl", "triton", "torch", "np", "float", "range"))
 
 
+@lru_cache(maxsize=4096)
 def identifier(text: str, default: str = "v") -> str:
     """A legal identifier as close to the text as ASCII allows."""
     name = text

@@ -114,27 +114,28 @@ class _Printer(Reductions):
         return f"{indent}for {self.frame.tile_name(g)} in tl.range({bound(r.start)}, {stop}{step}):"
 
     def _node(self, i: int, node: Node) -> None:
+        step = _STEPS.get(node.op.name, _Printer._scalar)
+        if not self.frame.windowed:
+            step(self, i, node)
+            return
         for side in self.sides(node, i):
             self.frame.side = side
-            if "scalar" in node.op.traits:
-                self._scalar(node)
-            else:
-                _STEPS[node.op.name](self, i, node)
+            step(self, i, node)
         self.frame.side = 0
 
-    def _scalar(self, node: Node) -> None:
+    def _scalar(self, i: int, node: Node) -> None:
         dtypes = [self.walk.type(o).dtype for o in node.operands]
         operands = [self.value(o) for o in node.operands]
-        letters = "".join(e.axes for e in operands)
+        letters = "".join([e.axes for e in operands])
         short = node.op.short
         if short == "add" and operands[1].literal and operands[1].text.startswith("-"):
             short, operands[1] = "sub", Expr(operands[1].text[1:], literal=True)
         f = form(short, tuple(dtypes), node.attrs)
-        if node.op.name == "tile.select" and operands[1].literal and operands[2].literal and dtypes[1].name != "f32":
+        if short == "select" and operands[1].literal and operands[2].literal and dtypes[1].name != "f32":
             operands[1] = Expr(f"tl.full((), {operands[1].text}, {type_text(dtypes[1])})")
-        if node.op.name == "tile.select" and operands[0].literal:
+        if short == "select" and operands[0].literal:
             operands[0] = Expr(f"tl.full((), {operands[0].text}, tl.int1)")
-        if any(e.literal for e in operands[:1]) and node.op.short in ("convert", "bitcast"):
+        if short in ("convert", "bitcast") and operands[0].literal:
             operands[0] = Expr(f"tl.full((), {operands[0].text}, {type_text(dtypes[0])})")
         e = self.apply(f, operands, dtypes, self.frame.axes_of(letters))
         result = node.results[0]

@@ -39,7 +39,7 @@ class Frame(Programs):
         return letters
 
     def axes_of(self, letters: str) -> str:
-        return "".join(c for c in self.axes if c in letters)
+        return "".join([c for c in self.axes if c in letters])
 
     def shape(self, axes: str) -> str:
         """A shape tuple as text."""

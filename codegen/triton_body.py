@@ -30,6 +30,7 @@ class Body:
         self.frame = Frame(self.walk, self.names) if window is None else WindowFrame(self.walk, self.names, window)
         self.helpers: set[str] = set()
         self.env: dict[tuple[int, int], Expr] = {}
+        self.literals = {v: self._literal(v) for v in self.walk.constants}
         self.loc: Loc | None = None
         self.after: list[str] = []
 
@@ -61,10 +62,12 @@ class Body:
         self.env[v, self._side(v)] = e
 
     def value(self, v: int) -> Expr:
-        if v in self.walk.constants:
-            text = literal(self.walk.constants[v], self.walk.type(v).dtype)
-            return Expr(text, UNARY if text.startswith("-") else ATOM, literal=True)
-        return self.env[v, self._side(v)]
+        found = self.literals.get(v)
+        return self.env[v, self._side(v)] if found is None else found
+
+    def _literal(self, v: int) -> Expr:
+        text = literal(self.walk.constants[v], self.walk.type(v).dtype)
+        return Expr(text, UNARY if text.startswith("-") else ATOM, literal=True)
 
     def sides(self, node: Node, i: int) -> tuple[int, ...]:
         """The sides of a window that a node is printed for, one after the other."""
@@ -93,8 +96,12 @@ class Body:
         for k, e, d, need in zip("abc", operands, dtypes, f.need, strict=False):
             if f.tensors and e.literal:
                 e = Expr(f"tl.full((), {e.text}, {type_text(d)})")
-            texts[k] = self.frame.expand(self.named(e) if k in f.repeats else e, axes).at(need)
-        return Expr(f.template.format(**texts), f.level if f.level else operands[0].level, axes)
+            if k in f.repeats:
+                e = self.named(e)
+            if e.axes != axes:
+                e = self.frame.expand(e, axes)
+            texts[k] = e.text if e.level >= need else f"({e.text})"
+        return Expr(f.template.format_map(texts), f.level or operands[0].level, axes)
 
     def masked(self, v: int, over: str, neutral: Number, dtype: DType) -> Expr:
         """A value whose padding lanes in the groups `over` hold the neutral element, with all axes of those groups."""

@@ -205,6 +205,8 @@ class Walk:
     def _refuse_what_cannot_be_printed(self) -> None:
         looped = {self.groups[i].letter for i in self.looped}
         partial: set[int] = set()
+        types = self.kernel.types
+        half = {v: t.dtype for v, t in enumerate(types) if isinstance(t, TileType) and t.dtype.is_half}
         for i in self.live:
             node = self.kernel.nodes[i]
             name = node.op.name
@@ -217,14 +219,14 @@ class Walk:
                     partial.add(node.results[0])
             elif name == "tile.store":
                 self._check_store(node, self.accesses[i], node.operands[0] in partial)
-            elif any(o in partial for o in node.operands):
+            elif partial and any(o in partial for o in node.operands):
                 if "scalar" not in node.op.traits:
                     self._refuse(node, f"{name} of a partial result")
                 partial.update(node.results)
-            if "scalar" in node.op.traits and name not in ("tile.convert", "tile.bitcast", "tile.select"):
-                half = [self.type(o).dtype for o in node.operands if self.type(o).dtype.is_half]
-                if half:
-                    self._refuse(node, f"{name} on {half[0].name}: half types are computed in f32")
+            if half and "scalar" in node.op.traits and name not in ("tile.convert", "tile.bitcast", "tile.select"):
+                found = [half[o].name for o in node.operands if o in half]
+                if found:
+                    self._refuse(node, f"{name} on {found[0]}: half types are computed in f32")
 
     def _check_store(self, node: Node, access: Access, partial: bool) -> None:
         free = set(self.space(node.operands[0])) - set(access.space)

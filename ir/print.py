@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from .attributes import format_dict, format_string
-from .graph import Attr, Graph, Module, Node
+from .graph import Attr, Graph, Loc, Module, Node
 from .naming import PLAIN, UNNAMED, Naming
 from .types import Type
 from .typetext import generic_type
@@ -68,6 +68,7 @@ class _Printer:
         self.unknown = " loc(unknown)" if generic and locations else ""
         self.lines: list[str] = []
         self.types: dict[Type, str] = {}
+        self.locs: dict[Loc | None, str] = {None: self.unknown}
         self.spell = generic_type if generic else str
         self.scopes: dict[int, dict[int, str]] = {}
 
@@ -143,27 +144,30 @@ class _Printer:
     def attributes(self, graph: Graph, node: Node, names: dict[int, str]) -> str:
         """The node's attributes with those that the text adds, after a space; nothing for none."""
         attrs = node.attrs
-        if graph.names or node.no_grad or (node.regions and self.generic):
-            attrs = dict(attrs)
-            given = tuple(graph.names.get(r, "") for r in node.results)
-            unlike = any([n and names[r] != "%" + n for n, r in zip(given, node.results, strict=True)])
-            if unlike or (self.generic and any(given)):
-                attrs["names"] = given
-            if node.no_grad:
-                attrs["no_grad"] = True
-            if self.generic and node.regions:
-                attrs["regions"] = tuple({**signature_attrs(r, r.name), "kind": r.kind} for r in node.regions)
+        if graph.names:
+            given = tuple([graph.names.get(r, "") for r in node.results])
+            if any(given) and (
+                self.generic or any([n and names[r] != "%" + n for n, r in zip(given, node.results, strict=True)])
+            ):
+                attrs = {**attrs, "names": given}
+        if node.no_grad:
+            attrs = {**attrs, "no_grad": True}
+        if self.generic and node.regions:
+            regions = tuple({**signature_attrs(r, r.name), "kind": r.kind} for r in node.regions)
+            attrs = {**attrs, "regions": regions}
         return " " + format_dict(attrs, self.generic) if attrs else ""
 
     def location(self, node: Node) -> str:
-        if not self.locations:
-            return ""
         loc = node.loc
-        return f" loc({format_string(loc.file)}:{loc.line}:{loc.column})" if loc is not None else self.unknown
+        text = self.locs.get(loc)
+        if text is None:
+            assert loc is not None
+            text = f" loc({format_string(loc.file)}:{loc.line}:{loc.column})" if self.locations else ""
+            self.locs[loc] = text
+        return text
 
     def node(self, graph: Graph, node: Node, names: dict[int, str]) -> tuple[str, str]:
         """The readable line, cut where regions stand."""
-        types = self.types
         try:
             operands = [names[o] for o in node.operands]
         except KeyError:
@@ -173,7 +177,7 @@ class _Printer:
         ins, outs = [table[o] for o in node.operands], [table[r] for r in node.results]
         first = outs[0] if outs else None
         if first is not None and outs.count(first) == len(outs) and ins.count(first) == len(ins):
-            sig = types.get(first) or self.type(first)
+            sig = self.type(first)
         else:
             result = self.type(outs[0]) if len(outs) == 1 else f"({', '.join([self.type(t) for t in outs])})"
             sig = f"({', '.join([self.type(t) for t in ins])}) -> {result}"

@@ -164,16 +164,19 @@ class TileType:
     """`!tile.v<rx, f32>`: a value inside a kernel; `space` is the sorted letters of the index groups it varies over
     (the empty space prints as `_`: one value per program)."""
 
-    __slots__ = ("dtype", "space")
+    __slots__ = ("_hash", "dtype", "space")
 
     def __init__(self, space: str, dtype: DType) -> None:
         self.space, self.dtype = space, dtype
+        self._hash = hash((space, dtype.name))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, TileType) and self.space == other.space and self.dtype is other.dtype
+        return self is other or (
+            isinstance(other, TileType) and self.space == other.space and self.dtype is other.dtype
+        )
 
     def __hash__(self) -> int:
-        return hash((self.space, self.dtype.name))
+        return self._hash
 
     def __str__(self) -> str:
         return f"!tile.v<{self.space or '_'}, {self.dtype.name}>"
