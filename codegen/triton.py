@@ -5,24 +5,30 @@ from __future__ import annotations
 from collections import Counter
 
 from gradc.ir.graph import Graph, Loc, Node
-from gradc.ir.tile import Group
-from gradc.ir.types import BufferType
+from gradc.ir.tile import Group, parts
 
 from .access import Access, runs
 from .launch import KernelSource, num_stages, num_warps
-from .triton_ops import ATOM, HELPERS, form, literal, pointer_type, type_text
+from .triton_body import PID
+from .triton_ops import ATOM, form, literal, type_text
+from .triton_parts import Part, assembled, pointers, together
 from .triton_programs import Expr, Scope
 from .triton_reduce import Reductions
 from .walk import Section
 
-HEADER = "import triton\nimport triton.language as tl\n"
 MAX_INLINE = 72
 MAX_LINE = 100
 
 
 def triton_source(kernel: Graph) -> KernelSource:
     """Print one kernel."""
-    return _Printer(kernel).source()
+    return together(kernel, _part) if parts(kernel) else _Printer(kernel).source()
+
+
+def _part(kernel: Graph, name: str) -> Part:
+    printer = _Printer(kernel, name)
+    lines, _, _ = printer.function()
+    return Part(printer.helpers, "\n".join(lines), num_warps(printer.walk), num_stages(printer.walk))
 
 
 def _key(a: Access) -> object:
@@ -31,41 +37,38 @@ def _key(a: Access) -> object:
 
 
 class _Printer(Reductions):
-    def __init__(self, kernel: Graph) -> None:
-        super().__init__(kernel)
+    def __init__(self, kernel: Graph, part: str | None = None) -> None:
+        super().__init__(kernel, part)
         self.uses: dict[int, int] = {}
         self.user_loc: dict[int, Loc | None] = {}
         accesses = self.walk.accesses.values()
         self.repeated = Counter([*map(_key, accesses), *(a.letters for a in accesses)])
 
     def source(self) -> KernelSource:
+        lines, signature, divisible = self.function()
+        return KernelSource(
+            assembled(self.helpers, ["\n".join(lines)]),
+            self.name,
+            signature,
+            (max(self.walk.grid, 1), 1, 1),
+            divisible=divisible,
+            num_warps=num_warps(self.walk),
+            num_stages=num_stages(self.walk),
+        )
+
+    def function(self) -> tuple[list[str], dict[str, str], frozenset[str]]:
+        """The lines of the function, its signature, and the pointers that are known to be multiples of 16."""
         top = self.frame.top
         for section in self.walk.sections:
             self._section(section)
-        signature, divisible = {}, []
-        for v in self.kernel.inputs:
-            t = self.kernel.types[v]
-            assert isinstance(t, BufferType)
-            signature[self.pointers[v]] = pointer_type(t.dtype)
-            if t.align % 16 == 0:
-                divisible.append(self.pointers[v])
-        helpers = [HELPERS[h] for h in HELPERS if h in self.helpers]
+        signature, divisible = pointers(self.kernel, self.pointers)
         comment = "; ".join(self._describe(p, g) for p, g in enumerate(self.walk.groups))
-        lines = [f"def {self.name}({', '.join(signature)}):"]
+        lines = [f"def {self.name}({', '.join((*(() if self.part is None else (PID,)), *signature))}):"]
         lines += [f"    # {comment}"] if comment else []
         lines += top.head + top.body
         if len(lines) == 1 + bool(comment):
             lines.append("    pass")
-        text = "\n\n".join([HEADER, *helpers, "@triton.jit\n" + "\n".join(lines) + "\n"])
-        return KernelSource(
-            text,
-            self.name,
-            signature,
-            (max(self.walk.grid, 1), 1, 1),
-            divisible=frozenset(divisible),
-            num_warps=num_warps(self.walk),
-            num_stages=num_stages(self.walk),
-        )
+        return lines, signature, divisible
 
     def _describe(self, position: int, g: Group) -> str:
         shape = " x ".join(str(d) for d in g.dims) or "1"

@@ -18,8 +18,8 @@ class Frame(Programs):
 
     windowed = ""
 
-    def __init__(self, walk: Walk, names: Names) -> None:
-        super().__init__(walk, names)
+    def __init__(self, walk: Walk, names: Names, pid: str) -> None:
+        super().__init__(walk, names, pid)
         self.axes = self._axis_order()
         self.side = 0
 
@@ -110,7 +110,7 @@ class Frame(Programs):
         position = self.walk.position[letter]
         g = self.walk.groups[position]
         flat = self.flat(position)
-        text = f"{'tl.program_id(0)' if flat.literal else flat.text} < {g.extent}"
+        text = f"{self.pid if flat.literal else flat.text} < {g.extent}"
         return self.define(self.home(g), ("mask", letter), f"{letter}mask", text, flat.axes)
 
     def mask(self, letters: str, extra: Expr | None, axes: str, repeated: bool = False) -> Expr | None:

@@ -13,21 +13,33 @@ from .triton_programs import Expr
 from .triton_window import WindowFrame
 from .walk import Walk
 
+PID = "program"
+"""The parameter of a part that is its program's number."""
+
+
+def function_name(kernel: Graph) -> str:
+    """A kernel's name as that of a Triton function."""
+    name = identifier(kernel.name, "kernel")
+    return f"{name}_kernel" if name in HELPERS else name
+
 
 class Body:
     """A kernel's text while it grows: `env` holds the expression of every value printed so far, per side."""
 
-    def __init__(self, kernel: Graph) -> None:
+    def __init__(self, kernel: Graph, part: str | None = None) -> None:
+        """`part` is the name of the function, if it is part of a launch and given its program's number."""
         self.kernel = kernel
         self.walk = Walk(kernel, windowed=True)
-        name = identifier(kernel.name, "kernel")
-        self.name = f"{name}_kernel" if name in HELPERS else name
-        self.names = Names({self.name, *HELPERS})
+        self.part = part
+        self.name = function_name(kernel) if part is None else part
+        self.names = Names({self.name, *HELPERS, *(() if part is None else (PID,))})
         self.pointers: dict[int, str] = {}
         for i, v in enumerate(kernel.inputs):
             self.pointers[v] = self.names.fresh(identifier(f"{kernel.names.get(v, f'arg{i}')}_ptr", "arg"))
         window = self.walk.window
-        self.frame = Frame(self.walk, self.names) if window is None else WindowFrame(self.walk, self.names, window)
+        pid = "tl.program_id(0)" if part is None else PID
+        frame = Frame(self.walk, self.names, pid)
+        self.frame = frame if window is None else WindowFrame(self.walk, self.names, pid, window)
         self.helpers: set[str] = set()
         self.env: dict[tuple[int, int], Expr] = {}
         self.literals = {v: self._literal(v) for v in self.walk.constants}

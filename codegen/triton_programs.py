@@ -41,8 +41,9 @@ class Scope:
 class Programs:
     """`top` is the kernel's own block, `scope` the innermost one being printed."""
 
-    def __init__(self, walk: Walk, names: Names) -> None:
-        self.walk, self.names = walk, names
+    def __init__(self, walk: Walk, names: Names, pid: str) -> None:
+        """`pid` is the text of the program's number."""
+        self.walk, self.names, self.pid = walk, names, pid
         self.top = Scope("    ")
         self.scope = self.top
         self._fixed: dict[object, str] = {}
@@ -69,7 +70,7 @@ class Programs:
         if pair is not None and position in pair:
             return self._near(position, pair)
         if len(spread) == 1:
-            return self.define(self.top, ("pid", position), f"{g.letter}pid", "tl.program_id(0)")
+            return self.define(self.top, ("pid", position), f"{g.letter}pid", self.pid)
         return self.define(self.top, ("pid", position), f"{g.letter}pid", self._digit(position, position))
 
     def _digit(self, first: int, last: int) -> str:
@@ -77,8 +78,8 @@ class Programs:
         gs = self.walk.groups
         outer, inner = product(g.grid for g in gs[:first]), product(g.grid for g in gs[last + 1 :])
         if outer == 1 and inner == 1:
-            return "tl.program_id(0)"
-        pid = self.define(self.top, "pid", "pid", "tl.program_id(0)").text
+            return self.pid
+        pid = self.define(self.top, "pid", "pid", self.pid).text
         text = pid if inner == 1 else f"{pid} // {inner}"
         return text if outer == 1 else f"{text} % {product(g.grid for g in gs[first : last + 1])}"
 

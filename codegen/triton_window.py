@@ -17,8 +17,8 @@ VECTORS, ENDS = 0, 1
 class WindowFrame(Frame):
     """A frame one of whose groups is windowed."""
 
-    def __init__(self, walk: Walk, names: Names, window: Window) -> None:
-        super().__init__(walk, names)
+    def __init__(self, walk: Walk, names: Names, pid: str, window: Window) -> None:
+        super().__init__(walk, names, pid)
         self.window = window
         self.group = walk.groups[window.position]
         self.windowed = self.group.letter

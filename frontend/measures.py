@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradc.ir.dim import product
 from gradc.ir.errors import ExecutorError
-from gradc.ir.tile import groups
+from gradc.ir.graph import Graph
+from gradc.ir.tile import groups, parts
 from gradc.runtime.binary import Binary
 from gradc.runtime.cache import Cache
 from gradc.runtime.chips import Estimate, Work, chips_for, estimate
@@ -23,14 +24,19 @@ if TYPE_CHECKING:
 
 def work(kernel: Kernel) -> Work:
     """What one launch does, whatever the target."""
-    steps = product(g.loop for g in groups(kernel.graph))
-    widths = [t.dtype.itemsize for t in kernel.graph.types if t.dtype.is_float]
+    steps = max(product(g.loop for g in groups(k)) for k in _bodies(kernel))
+    widths = [t.dtype.itemsize for k in _bodies(kernel) for t in k.types if t.dtype.is_float]
     return Work(kernel.bytes_moved, kernel.flops, product(kernel.grid), steps, max([4, *widths]))
 
 
 def elements(kernel: Kernel) -> int:
     """Points of the iteration space: of a map its elements, of a matrix product all its multiplications."""
-    return product(g.extent for g in groups(kernel.graph))
+    return sum(product(g.extent for g in groups(k)) for k in _bodies(kernel))
+
+
+def _bodies(kernel: Kernel) -> list[Graph]:
+    """The kernel itself, or its parts."""
+    return [p.regions[0] for p in parts(kernel.graph)] or [kernel.graph]
 
 
 @dataclass(frozen=True)

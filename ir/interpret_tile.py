@@ -15,7 +15,7 @@ from .errors import ExecutorError
 from .graph import Graph, Module, Node
 from .interpret import Array
 from .monoid import MONOIDS
-from .tile import Group, groups, split_load, split_store
+from .tile import Group, groups, parts, split_load, split_store
 from .types import BufferType, TileType, dtype, f64
 
 
@@ -73,8 +73,12 @@ class _Space:
 
 def run_kernel(kernel: Graph, buffers: Sequence[Array], *, wide: bool = False) -> None:
     """Run a kernel on flat arrays, one per kernel input; written ones are changed in place."""
-    space = _Space(groups(kernel))
     env: dict[int, Array] = dict(zip(kernel.inputs, buffers, strict=True))
+    for part in parts(kernel):
+        run_kernel(part.regions[0], [env[o] for o in part.operands], wide=wide)
+    if parts(kernel):
+        return
+    space = _Space(groups(kernel))
     for node in kernel.nodes:
         step = _STEPS.get(node.op.name, _scalar)
         with np.errstate(all="ignore"):

@@ -85,7 +85,7 @@ def _operation(op: Op) -> str:
         attrs.append(f'"{name}" = {one}')
     if attrs:
         tail.append(f"    irdl.attributes {{{', '.join(attrs)}}}\n")
-    if op.results and op.results[-1].endswith("*") and op.kind != PLAN:
+    if "region" in op.traits or (op.results and op.results[-1].endswith("*") and op.kind != PLAN):
         tail.append(f"    irdl.regions(body: {constraint('irdl.region')})\n")
     return f"  irdl.operation @{op.short} {{\n{''.join(lines)}{''.join(tail)}  }}\n"
 

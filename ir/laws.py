@@ -27,6 +27,8 @@ Kernels (`laws_tile.py`)
   26  No two lanes or programs write the same element.
   27  Every element of an "out" buffer is written, unless by a masked or indexed store.
   28  A launch names a kernel; its operands and results have the sizes and element types of the kernel's buffers.
+  30  A kernel with parts holds nothing else. Each part is a kernel without parts, on buffers of its modes; what one
+      part writes no other touches, all that is to be written is, and the programs are those of the parts.
 Plans (`laws_plan.py`)
   29  Every temporary has a slot in the arena, aligned and inside it, and slots in use at one launch do not overlap, but
       for an in-place result and the operand whose last reader it is.

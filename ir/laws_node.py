@@ -17,7 +17,7 @@ from .typetext import MAX_EXTENT, MAX_RANK
 
 Fail: TypeAlias = Callable[..., NoReturn]
 Spell: TypeAlias = Callable[[Graph, int], str]
-BUFFERS = frozenset({"buffer", "flag"})
+BUFFERS = frozenset({"buffer", "buffers", "flag"})
 """Names of operands of tile ops that are memory; all others are values."""
 BROKEN_RULE = (
     ArithmeticError,
@@ -54,7 +54,7 @@ def shape_of(op: Op) -> Shape:
         -1 if any_results else len(op.results),
         frozenset(k for k, v in op.attrs.items() if not v.endswith("?")),
         {k: v.rstrip("?") for k, v in op.attrs.items()},
-        not any_results,
+        not any_results and "region" not in op.traits,
         (TileType, BufferType) if op.kind == TILE else (TensorType,),
     )
 

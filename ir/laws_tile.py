@@ -9,17 +9,20 @@ from typing import Any, NoReturn, TypeAlias
 from .graph import Graph, Module, Node
 from .laws_write import address_steps, check_written, no_lanes
 from .monoid import MONOIDS
-from .tile import Group, address_space, groups, split_load, split_store
+from .tile import Group, address_space, grid_size, groups, parts, split_load, split_store
 from .types import BufferType, TensorType, TileType
 
 Fail: TypeAlias = Callable[..., NoReturn]
 
 
 def check_kernel(kernel: Graph, fail: Fail) -> None:
-    """Laws 20 to 27 of one kernel."""
+    """Laws 20 to 27 of one kernel, and 30."""
     gs = _groups(kernel, fail)
     letters = {g.letter for g in gs}
     modes = _buffers(kernel, fail)
+    if parts(kernel):
+        _check_parts(kernel, gs, modes, fail)
+        return
     stores: dict[int, list[Node]] = {v: [] for v, mode in modes.items() if mode == "out"}
     partial: dict[int, str] = {}
     for node in kernel.nodes:
@@ -42,6 +45,30 @@ def check_kernel(kernel: Graph, fail: Fail) -> None:
             partial.update(dict.fromkeys(node.results, split))
     for buffer, nodes in stores.items():
         check_written(kernel, gs, buffer, nodes, fail)
+
+
+def _check_parts(kernel: Graph, gs: Sequence[Group], modes: dict[int, str], fail: Fail) -> None:
+    """Law 30, and the others of each part."""
+    programs = 0
+    touched: dict[int, int] = {}
+    written: set[int] = set()
+    for node in kernel.nodes:
+        inner = node.regions[0] if node.regions else None
+        if node.op.name != "tile.part" or inner is None or inner.kind != "kernel" or parts(inner):
+            fail(30, "a kernel with parts holds parts only, and each is a kernel without parts", kernel, node)
+        check_kernel(inner, fail)
+        programs += grid_size(groups(inner))
+        for o, attrs in zip(node.operands, inner.input_attrs, strict=True):
+            if attrs["mode"] != modes.get(o):
+                fail(30, f"a buffer of mode {modes.get(o)!r} is given as one of mode {attrs['mode']!r}", kernel, node)
+            if attrs["mode"] == "out":
+                written.add(o)
+            touched[o] = touched.get(o, 0) + 1
+    for i, v in enumerate(kernel.inputs):
+        if modes[v] == "out" and (v not in written or touched[v] > 1):
+            fail(30, f"written input {i} is given {touched.get(v, 0)} times, expected once", kernel)
+    if [(g.extent, g.grid, g.loop, g.tile) for g in gs] != [(programs, programs, 1, 1)]:
+        fail(30, f"the parts have {programs} programs, groups say {kernel.attrs['groups']}", kernel)
 
 
 def _groups(kernel: Graph, fail: Fail) -> tuple[Group, ...]:

@@ -93,7 +93,7 @@ class Op:
     traits: frozenset[str] = frozenset()
     """"commutative", "detach" (no cotangent passes), "dup" (cheap to recompute), "state:<name>" (allowed only there),
     "unrecorded" (by intent its adjoint is not that of its value), "opmath" (a Python number beside half tensors stays a
-    float32, as torch's kernels read it),
+    float32, as torch's kernels read it), "region" (it runs one, though its results are not for that to say),
     "promotes" (operands are brought to a common dtype), "keeps:<operand>" (except this one; see promote.py)."""
 
     @cached_property

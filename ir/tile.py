@@ -21,6 +21,7 @@ meaning does not depend on the schedule, except for the grouping of partial resu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .dim import Dim, Shape, ceil_div, next_pow2, product, row_major
@@ -102,6 +103,17 @@ def groups(kernel: Graph) -> tuple[Group, ...]:
 
 def set_groups(kernel: Graph, gs: tuple[Group, ...]) -> None:
     kernel.attrs["groups"] = tuple(g.to_attr() for g in gs)
+
+
+def parts(kernel: Graph) -> list[Node]:
+    """The `tile.part` nodes of a kernel that runs several kernels, each in programs of its own; none for others."""
+    return [n for n in kernel.nodes if n.op.name == "tile.part"]
+
+
+def batch(kernels: Sequence[Graph]) -> Group:
+    """The programs of several kernels in one launch, as one group with an index per program."""
+    n = sum(grid_size(groups(k)) for k in kernels)
+    return Group("p", (n,), grid=n)
 
 
 def grid_size(gs: tuple[Group, ...]) -> Dim:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from .dim import product
 from .graph import Graph, Node
-from .tile import Group, groups, phases
+from .tile import Group, groups, parts, phases
 from .types import BufferType, TileType
 
 
@@ -63,6 +63,8 @@ def _issued(node: Node, gs: tuple[Group, ...], kernel: Graph) -> int:
 
 def traffic(kernel: Graph) -> Traffic:
     """The traffic of one launch; cached nowhere, linear in the kernel's nodes and phases."""
+    if parts(kernel):
+        return _together(kernel)
     gs = groups(kernel)
     position = {v: i for i, v in enumerate(kernel.inputs)}
     reads: dict[int, int] = {}
@@ -87,6 +89,31 @@ def traffic(kernel: Graph) -> Traffic:
     stored = {b: _bytes(kernel, b, t) for b, t in writes.items()}
     least = sum(_bytes(kernel, b, t) for b, t in distinct.items()) + sum(stored.values())
     return Traffic(reads, stored, issued, least, flops)
+
+
+def _together(kernel: Graph) -> Traffic:
+    """The traffic of a kernel's parts. Each reads for itself, as a phase does."""
+    position = {v: i for i, v in enumerate(kernel.inputs)}
+    reads: dict[int, int] = {}
+    writes: dict[int, int] = {}
+    issued = flops = least = 0
+    for part in parts(kernel):
+        one = traffic(part.regions[0])
+        at = [position[o] for o in part.operands]
+        for table, own in ((reads, one.reads), (writes, one.writes)):
+            for k, n in own.items():
+                table[at[k]] = table.get(at[k], 0) + n
+        least += one.least
+        issued += one.issued
+        flops += one.flops
+    again = sum(max(n - _size(kernel, k), 0) for k, n in reads.items())
+    return Traffic(reads, writes, issued, least - again, flops)
+
+
+def _size(kernel: Graph, buffer: int) -> int:
+    t = kernel.types[kernel.inputs[buffer]]
+    assert isinstance(t, BufferType)
+    return t.nbytes
 
 
 def _record(

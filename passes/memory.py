@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from gradc.ir.graph import Graph, Module
 from gradc.ir.plan import ALIGN
 from gradc.ir.rewrite import Rewriter
-from gradc.ir.tile import groups, phases, split_load, split_store
+from gradc.ir.tile import groups, parts, phases, split_load, split_store
 from gradc.ir.types import TensorType
 
 from .arena import Interval, lower_bound, pack
@@ -16,9 +17,15 @@ from .remarks import Remark
 
 def in_place_pairs(kernel: Graph) -> list[tuple[int, int]]:
     """(read position, written position) of buffers that may share memory: every load of the one and the only store of
-    the other use the same unmasked address function, so each element is read only by the lane that overwrites it."""
-    gs = groups(kernel)
+    the other use the same unmasked address function, so each element is read only by the lane that overwrites it. In a
+    kernel with parts no other part may read it."""
     position = {v: i for i, v in enumerate(kernel.inputs)}
+    together = parts(kernel)
+    if together:
+        users = Counter(o for part in together for o in part.operands)
+        own = [(part.operands, pair) for part in together for pair in in_place_pairs(part.regions[0])]
+        return [(position[ops[r]], position[ops[w]]) for ops, (r, w) in own if users[ops[r]] == 1]
+    gs = groups(kernel)
     loads: dict[int, set[Any]] = {}
     stores: dict[int, list[Any]] = {}
     for node in kernel.nodes:

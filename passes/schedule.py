@@ -16,6 +16,7 @@ from .cluster import Cluster
 from .divide import Part
 from .emit import KernelMaker
 from .fit import fit
+from .share import share
 
 if TYPE_CHECKING:
     from .fuse import Fuser
@@ -77,7 +78,10 @@ class Schedule:
         for v, attrs in zip(graph.outputs, graph.output_attrs, strict=True):
             main.add_output(self.env[v], **attrs)
         entry = self.module.entry
-        return Module("scheduled", {entry: main, **self.kernels}, entry, self.module.attrs)
+        module, home = share(Module("scheduled", {entry: main, **self.kernels}, entry, self.module.attrs))
+        for c in self.fuser.clusters:
+            c.name, c.rows = home.get(c.name, c.name), home.get(c.rows, c.rows)
+        return module
 
     def _launch(self, c: Cluster | None) -> None:
         if c is None:

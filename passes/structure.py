@@ -10,6 +10,7 @@ from typing import Any
 
 from gradc.ir.graph import Graph, Module, Node
 from gradc.ir.op import REGISTRY, TILE, Op
+from gradc.ir.tile import parts
 
 from .cse import frozen
 
@@ -68,6 +69,13 @@ class Structure:
         out = [-1] * len(kernel.types)
         for i, v in enumerate(kernel.inputs):
             out[v] = self.number(("read", operands[i]) if i < n else ("written", str(kernel.types[v])))
+        for part in parts(kernel):
+            inner, given = part.regions[0], [out[o] for o in part.operands]
+            reads = sum(a["mode"] == "in" for a in inner.input_attrs)
+            for o, number in zip(part.operands[reads:], self._launch(inner, given[:reads]), strict=True):
+                out[o] = number
+        if parts(kernel):
+            return [out[v] for v in kernel.inputs[n:]]
         self._nodes(kernel, None, out)
         stored: dict[int, list[int]] = {v: [] for v in kernel.inputs[n:]}
         for node in kernel.nodes:

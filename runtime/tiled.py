@@ -6,7 +6,7 @@ with `count=True` every load and store marks the elements it touches, once per p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import product
@@ -19,6 +19,7 @@ from gradc.codegen.numpy_space import Cut
 from gradc.codegen.numpy_tiles import NumpySource, numpy_source
 from gradc.ir.errors import ExecutorError
 from gradc.ir.graph import Graph
+from gradc.ir.tile import parts
 from gradc.ir.types import BufferType
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -36,6 +37,10 @@ class Memory:
         self.shared = shared
         """Which buffers lie in memory that is written to as another buffer: what is read there is copied."""
         self.phase = 0
+
+    def part(self, numbers: Sequence[int]) -> Memory:
+        """The memory of a part of the kernel, which is given these of the buffers."""
+        return type(self)([self.flat[k] for k in numbers], [self.shared[k] for k in numbers])
 
     def _view(self, k: int, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Array:
         if 0 in shape:
@@ -95,6 +100,12 @@ class CountingMemory(Memory):
         super().__init__(buffers, shared)
         self.loaded: dict[tuple[int, int], Array] = {}
         self.stored: dict[int, Array] = {}
+        self.parts: list[tuple[Sequence[int], CountingMemory]] = []
+
+    def part(self, numbers: Sequence[int]) -> Memory:
+        out = CountingMemory([self.flat[k] for k in numbers], [self.shared[k] for k in numbers])
+        self.parts.append((numbers, out))
+        return out
 
     def _mark(self, marks: Array, k: int, start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> None:
         size = self.dtypes[k].itemsize
@@ -127,10 +138,17 @@ class CountingMemory(Memory):
         out: dict[int, int] = {}
         for (k, _), marks in sorted(self.loaded.items()):
             out[k] = out.get(k, 0) + int(marks.sum(dtype=np.int64)) * self.dtypes[k].itemsize
-        return out
+        return self._with_parts(out, CountingMemory.reads)
 
     def writes(self) -> dict[int, int]:
-        return {k: int(m.sum(dtype=np.int64)) * self.dtypes[k].itemsize for k, m in sorted(self.stored.items())}
+        own = {k: int(m.sum(dtype=np.int64)) * self.dtypes[k].itemsize for k, m in sorted(self.stored.items())}
+        return self._with_parts(own, CountingMemory.writes)
+
+    def _with_parts(self, own: dict[int, int], count: Callable[[CountingMemory], dict[int, int]]) -> dict[int, int]:
+        for numbers, memory in self.parts:
+            for k, n in count(memory).items():
+                own[numbers[k]] = own.get(numbers[k], 0) + n
+        return dict(sorted(own.items()))
 
 
 def _chosen(address: Array, mask: Array | None) -> Array:
@@ -142,20 +160,21 @@ def _chosen(address: Array, mask: Array | None) -> Array:
 
 @dataclass
 class TiledKernel:
-    """A printed kernel, ready to run on flat arrays, one per input of the kernel."""
+    """A printed kernel, ready to run on flat arrays, one per input of the kernel: its functions one after the other,
+    each on the buffers it is given, or on all."""
 
-    source: NumpySource
+    name: str
+    functions: tuple[Function, ...]
     buffers: tuple[BufferType, ...]
     written: tuple[int, ...]
     """The numbers of the buffers that it stores to."""
-    function: Any = field(repr=False)
 
     def run(self, buffers: Sequence[Array], *, count: bool = False) -> Memory:
         """Run all programs; written buffers are changed in place. Returns the memory, which counts if asked to."""
         for b, t in zip(buffers, self.buffers, strict=True):
             if b.size < t.numel or b.dtype != t.dtype.numpy or not b.flags.c_contiguous:
                 expected = f"expected a contiguous buffer of {t.numel} {t.dtype.name}"
-                raise ExecutorError(f"{self.source.name}: {expected}, got {b.size} {b.dtype}")
+                raise ExecutorError(f"{self.name}: {expected}, got {b.size} {b.dtype}")
         shared = [False] * len(buffers)
         for w in self.written:
             for k, b in enumerate(buffers):
@@ -167,8 +186,19 @@ class TiledKernel:
 
     def launch(self, memory: Memory) -> None:
         with np.errstate(all="ignore"):
-            for box in self.boxes:
-                self.function(memory, box)
+            for f in self.functions:
+                given = memory if f.numbers is None else memory.part(f.numbers)
+                for box in f.boxes:
+                    f.call(given, box)
+
+
+@dataclass
+class Function:
+    """A printed function, and the numbers of the buffers it is given, where these are not all."""
+
+    source: NumpySource
+    numbers: tuple[int, ...] | None
+    call: Any = field(repr=False)
 
     @cached_property
     def boxes(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
@@ -196,10 +226,16 @@ def _pieces(cut: Cut, step: int) -> list[tuple[int, ...]]:
 
 def tiled_kernel(kernel: Graph) -> TiledKernel:
     """Print and load a kernel."""
-    source = numpy_source(kernel)
+    position = {v: i for i, v in enumerate(kernel.inputs)}
+    functions = [_function(p.regions[0], tuple(position[o] for o in p.operands)) for p in parts(kernel)]
     buffers = tuple(t for t in (kernel.types[v] for v in kernel.inputs) if isinstance(t, BufferType))
     written = tuple(i for i, attrs in enumerate(kernel.input_attrs) if attrs["mode"] == "out")
-    return TiledKernel(source, buffers, written, _load(source.text, source.name))
+    return TiledKernel(kernel.name, tuple(functions) or (_function(kernel, None),), buffers, written)
+
+
+def _function(kernel: Graph, numbers: tuple[int, ...] | None) -> Function:
+    source = numpy_source(kernel)
+    return Function(source, numbers, _load(source.text, source.name))
 
 
 @lru_cache(maxsize=1024)

@@ -134,9 +134,7 @@ def test_the_count_is_what_the_tiled_executor_touches(case: Any, rng: np.random.
 
 def test_finalisers_of_different_lengths_share_a_launch() -> None:
     kinds = [k.kind for k in next(c for c in SMALL if c.name == "two biases").build().kernels]
-    assert kinds.count("BATCH") == 1
-    assert kinds[-1] == "BATCH"
-    assert len(kinds) == 3
+    assert kinds == ["BATCH", "BATCH"], "what leaves partials is one launch, the finalisers are another"
 
 
 def test_a_kernel_that_needs_a_finaliser_ends_the_wait() -> None:
@@ -171,7 +169,9 @@ def test_parts_of_one_gradient_are_put_together_by_one_kernel() -> None:
     p = gc.build(run, *(gc.spec(s, "float32", requires_grad=True) for s in shapes), target="cuda:90", name="parts")
     assert sum("grad_x" in k.source for k in p.kernels) == 1
     maker = next(k for k in p.kernels if "grad_x" in k.source)
-    assert maker.bytes_moved <= 2 * 3 * 70 * 40 * 4
+    parts = [n.regions[0] for n in maker.graph.nodes if n.regions] or [maker.graph]
+    (part,) = [k for k in parts if "grad_x" in k.names.values()]
+    assert gc.ir.traffic.traffic(part).moved <= 2 * 3 * 70 * 40 * 4
     torch = pytest.importorskip("torch", reason="the oracle")
     rng = np.random.default_rng(0)
     data = [0.3 * rng.standard_normal(s).astype(np.float32) for s in shapes]

@@ -27,7 +27,7 @@ from gradc.ir import (
 )
 from gradc.ir.laws_node import KIND_CHECKS
 from gradc.ir.op import REGISTRY, Op
-from gradc.ir.tile import Group, resident, set_groups, spread
+from gradc.ir.tile import Group, batch, resident, set_groups, spread
 from gradc.ir.types import BufferType, tile
 
 
@@ -317,6 +317,42 @@ def test_a_partial_may_be_stored_by_program() -> None:
     refused(23, "elements 0 to 12", g)
 
 
+def beside(*kernels: Graph) -> Graph:
+    """Kernels of one read and one written buffer, as parts of one launch, each on buffers of its own."""
+    g = Graph("both", "kernel")
+    set_groups(g, (batch(kernels),))
+    reads = [g.add_input(k.types[k.inputs[0]], f"x{i}", mode="in") for i, k in enumerate(kernels)]
+    writes = [g.add_input(k.types[k.inputs[1]], f"out{i}", mode="out") for i, k in enumerate(kernels)]
+    for k, x, out in zip(kernels, reads, writes, strict=True):
+        g.nodes.append(Node(REGISTRY["tile.part"], (x, out), {}, (), regions=(k,)))
+    return g
+
+
+def test_parts_of_a_launch_keep_apart() -> None:
+    verify(beside(kernel(), kernel()))
+    g = beside(kernel(), kernel())
+    g.nodes[0].regions = ()
+    refused(8, "expected one region, got 0", g)
+    g = beside(kernel(), kernel())
+    set_groups(g, (spread("p", (3,), 1),))
+    refused(30, "the parts have 4 programs", g)
+    g = beside(kernel(), kernel())
+    g.nodes[1].operands = (g.inputs[1], g.inputs[2])
+    refused(30, "written input 2 is given 2 times, expected once", g)
+    g = beside(kernel(), kernel())
+    del g.nodes[1]
+    set_groups(g, (batch([kernel()]),))
+    refused(30, "written input 3 is given 0 times, expected once", g)
+    g = beside(kernel(), kernel())
+    g.input_attrs[1], g.input_attrs[2] = {"name": "x1", "mode": "in"}, {"name": "out0", "mode": "in"}
+    refused(30, "a buffer of mode 'in' is given as one of mode 'out'", g)
+    g = beside(kernel(), kernel())
+    g.nodes.append(Node(REGISTRY["tile.constant"], (), {"value": 1.0, "dtype": f32}, (len(g.types),)))
+    g.types.append(tile("", f32))
+    refused(30, "a kernel with parts holds parts only", g)
+    refused(26, "the address is the same for several indices", beside(kernel(), kernel(coeffs=((0,), (0,)))))
+
+
 def test_launches_fit_their_kernels() -> None:
     def module() -> Module:
         g = Graph("main", "program")
@@ -423,7 +459,7 @@ def test_every_law_is_listed_and_broken_here() -> None:
 
     text = __import__(function.__module__, fromlist=["x"]).__doc__
     listed = {int(n) for n in re.findall(r"^  +(\d+)  ", text, re.MULTILINE)}
-    broken = {law for law, _, _ in (*GRAPHS, *KERNELS)} | {11, 28, 29}
+    broken = {law for law, _, _ in (*GRAPHS, *KERNELS)} | {11, 28, 29, 30}
     assert listed == broken
 
 

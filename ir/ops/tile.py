@@ -227,6 +227,24 @@ define(
 )
 
 
+def _part_type(*buffers: BufferType, **attrs: Any) -> tuple[()]:
+    return ()
+
+
+define(
+    Op(
+        "tile.part",
+        TILE,
+        ("buffers*",),
+        (),
+        _part_type,
+        traits=frozenset({"region"}),
+        doc="Runs its region, a kernel, on these buffers, in programs of its own. A kernel with parts holds nothing "
+        "else; its programs are those of the first part, then those of the next, and so on.",
+    )
+)
+
+
 def _launch_type(*types: Any, **attrs: Any) -> Any:
     raise TypeError("tile.launch takes its result types from the pass that makes it")
 
