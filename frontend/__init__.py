@@ -92,9 +92,9 @@ def __getattr__(name: str) -> Any:
         return version("gradc")
     if name.startswith("__"):
         raise GradAttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .refused import missing
+    from .refused import MissingNameError
 
-    raise missing(__name__, name, __dir__())
+    raise MissingNameError(__name__, name, __dir__)
 
 
 def __dir__() -> list[str]:

@@ -23,11 +23,13 @@ WORK: Any = 100_000
 
 
 class Write(NamedTuple):
-    """Result `result` becomes the contents of input `of`; `recorded`: with its history."""
+    """Result `result` becomes the contents of input `of`; `recorded`: with its history; `counted`: its version grows,
+    as it does unless all was written through `.data`."""
 
     of: int
     result: int
     recorded: bool
+    counted: bool
 
 
 class Grad(NamedTuple):
@@ -90,7 +92,7 @@ class Effects(NamedTuple):
                     loc=outer.loc(),
                     hint="pass it once",
                 )
-            outer.writes.write(outer.origin(inputs[w.of]), ids[w.result], check=False)
+            outer.writes.write(outer.origin(inputs[w.of]), ids[w.result], check=False, counted=w.counted)
         for g in self.grads:
             grad = None if g.result is None else outer.tensor(ids[g.result])
             if grad is not None:
@@ -108,7 +110,7 @@ class Effects(NamedTuple):
                 node = new._node if w.recorded else None
                 if isinstance(node, CompiledBackward):
                     node.keep(w.of)
-                store(source, new._array)
+                store(source, new._array, w.counted)
                 if node is not None:
                     rebase(source, node, new._output_nr)
             elif isinstance(source, np.ndarray):
@@ -155,7 +157,7 @@ def write_outputs(trace: Trace) -> list[Write]:
         recorded = now in trace.active and root not in trace.active
         # In a nested function the history goes on outside of it.
         attrs = {"requires_grad": True} if recorded or (trace.outer is not None and now in trace.active) else {}
-        out.append(Write(i, len(graph.outputs), recorded))
+        out.append(Write(i, len(graph.outputs), recorded, root in trace.writes.counted))
         graph.add_output(now, role="write", of=i, **attrs)
     return out
 

@@ -31,6 +31,10 @@ class Writes:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.current: dict[int, int] = {}
+        self.windows: set[int] = set()
+        """Values that `.data` gave: a write through one is not counted."""
+        self.counted: set[int] = set()
+        """The roots whose version grows."""
         self._views: dict[int, tuple[int, Op, dict[str, Any]]] = {}
         self._version: dict[int, int] = {}
         self._taken: dict[int, tuple[int, int]] = {}
@@ -68,11 +72,8 @@ class Writes:
 
     def resolve(self, value: int) -> int:
         """The id that holds now what `value` held when it was made."""
-        chain = []
-        v = value
-        while v in self._views:
-            chain.append(v)
-            v = self._views[v][0]
+        chain = self._chain(value)
+        v = self._views[chain[-1]][0] if chain else value
         if v not in self.current:
             return value
         version, now = self._version[v], self.current[v]
@@ -91,7 +92,7 @@ class Writes:
             trace.active.add(v)
         return v
 
-    def write(self, target: int, value: int, check: bool = True) -> bool:
+    def write(self, target: int, value: int, check: bool = True, counted: bool = True) -> bool:
         """Let the storage of `target` hold `value` there; returns whether the target now requires grad. A write under
         no_grad or through a detached view changes data only: the history of the storage stays what it was. Without
         `check`, a leaf that requires grad may be written to: a nested function has checked its own writes."""
@@ -108,6 +109,8 @@ class Writes:
                 loc=b.loc,
             )
         mark, b.no_grad = b.no_grad, unrecorded
+        if counted and self.windows.isdisjoint(self._chain(target)):
+            self.counted.add(root)
         new = self._fit(Var(b, value), types[target])  # type: ignore[arg-type]
         v = target
         while v in self._views:
@@ -137,12 +140,16 @@ class Writes:
         trace = self.trace
         return [(v, now) for v, now in self.current.items() if v in trace.arguments or v in trace.inputs]
 
-    def _detached(self, value: int) -> bool:
+    def _chain(self, value: int) -> list[int]:
+        """The value and all that it is a view of, but the root."""
+        out = []
         while value in self._views:
-            value, op, _ = self._views[value]
-            if "detach" in op.traits:
-                return True
-        return False
+            out.append(value)
+            value = self._views[value][0]
+        return out
+
+    def _detached(self, value: int) -> bool:
+        return any("detach" in self._views[v][1].traits for v in self._chain(value))
 
     def _check(self, target: int, root: int) -> None:
         trace = self.trace

@@ -103,11 +103,11 @@ def check_result(target: Tensor, got: Any) -> None:
         )
 
 
-def store(target: Tensor, array: Array) -> None:
+def store(target: Tensor, array: Array, counted: bool = True) -> None:
     """Overwrite the elements and count the write."""
     with np.errstate(all="ignore"):
         np.copyto(writable(target._array), array, casting="unsafe")
-    if not target._inference:
+    if counted and not target._inference:
         target._storage.version += 1
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from gradc.ir.errors import GradAttributeError
+from gradc.ir.errors import GradAttributeError, GradcError
 
 SAID = {
     "save": "numpy.savez keeps a state_dict: np.savez(path, **{k: v.numpy() for k, v in module.state_dict().items()})",
@@ -22,13 +21,28 @@ SAID = {
 """What to do instead, by name."""
 
 
-def missing(module: str, name: str, known: Iterable[str]) -> GradAttributeError:
-    """The error for `module.name`: it says what comes nearest. `module` is gradc's dotted name."""
-    place = module.replace("gradc", "torch", 1)
-    hint = SAID.get(name)
-    if hint is None:
-        near = difflib.get_close_matches(name, [k for k in known if not k.startswith("_")], 1, 0.7)
-        hint = f"the nearest name is {module}.{near[0]}" if near else "nothing comes near"
-    return GradAttributeError(
-        f"module {module!r} has no attribute {name!r}", hint=f"gradc has no {place}.{name}; {hint}"
-    )
+class MissingNameError(GradAttributeError):
+    """`module.name` does not exist. What comes nearest is looked for when the message is read: Python asks a package
+    for every submodule before it imports it."""
+
+    def __init__(self, module: str, name: str, known: Callable[[], Iterable[str]]) -> None:
+        super().__init__(f"module {module!r} has no attribute {name!r}")
+        self.module, self.missing, self.known = module, name, known
+
+    def __str__(self) -> str:
+        return str(self.explained())
+
+    def at(self, loc: object) -> GradcError:
+        return self.explained(loc)
+
+    def explained(self, loc: object = None) -> GradAttributeError:
+        """The same error with its hint."""
+        import difflib
+
+        hint = SAID.get(self.missing)
+        if hint is None:
+            known = [k for k in self.known() if not k.startswith("_")]
+            near = difflib.get_close_matches(self.missing, known, 1, 0.7)
+            hint = f"the nearest name is {self.module}.{near[0]}" if near else "nothing comes near"
+        place = self.module.replace("gradc", "torch", 1)
+        return GradAttributeError(self.bare, loc=loc, hint=f"gradc has no {place}.{self.missing}; {hint}")

@@ -94,8 +94,11 @@ def _overwrite(self: Tensor, value: Any, kind: type[Overwrite]) -> Tensor:
 
 def get_data(self: Tensor) -> Tensor:
     """A tensor on the same memory that is not part of the tape and counts its writes apart."""
-    if self._traced is not None or current_trace() is not None:
+    trace = current_trace()
+    if self._traced is not None or trace is not None:
         detached: Tensor = self.detach()
+        if trace is not None:
+            trace.writes.windows.add(trace.origin(detached))
         return detached
     out = Tensor._make(self._type, self._array, type(self._storage)(self._storage.root))
     out._inference = self._inference
@@ -110,7 +113,7 @@ def set_data(self: Tensor, value: Any) -> None:
     if trace is not None:
         if value._type != self._type:
             raise UnsupportedError(f"the data of {self._type} becomes {value._type}: its type is fixed while tracing")
-        trace.write(self.detach(), value)
+        trace.write(get_data(self), value)
         return
     if self._requires_grad and not value.is_floating_point():
         raise GradRuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")

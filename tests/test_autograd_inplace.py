@@ -294,3 +294,35 @@ def test_broadcast_views_of_one_row_can_be_written() -> None:
     x = gradc.ones(2)
     x.expand(3, 2)[1].add_(1)
     assert x.tolist() == [2.0, 2.0]
+
+
+def test_writes_through_data_are_not_counted():
+    """As in torch: what was saved before is differentiated at what stands there now."""
+    torch = pytest.importorskip("torch", reason="torch is the reference")
+
+    def window(x):
+        x.data.mul_(2)
+        x.data[0] = 5
+        return x + 1
+
+    def replaced(x):
+        x.data = x * 3
+        return x + 1
+
+    def both(x):
+        x.data.mul_(2)
+        x.add_(1)
+        return x + 1
+
+    def nested(f):
+        inner = gradc.compile(f)
+        return gradc.compile(lambda x: inner(x))
+
+    for f, version in ((window, 0), (replaced, 0), (both, 1)):
+        seen = []
+        for lib, run in ((torch, f), (gradc, f), (gradc, gradc.compile(f)), (gradc, nested(f))):
+            x = lib.tensor([1.0, 2.0])
+            y = run(x)
+            assert x._version == version
+            seen.append((x.tolist(), y.tolist()))
+        assert all(s == seen[0] for s in seen)

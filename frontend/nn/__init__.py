@@ -68,9 +68,9 @@ from .parameter_container import ParameterDict, ParameterList
 
 
 def __getattr__(name: str) -> Any:
-    from ..refused import missing
+    from ..refused import MissingNameError
 
-    raise missing(__name__, name, __all__)
+    raise MissingNameError(__name__, name, lambda: __all__)
 
 
 __all__ = [

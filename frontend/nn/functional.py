@@ -16,6 +16,6 @@ __all__ = ["dropout", "dropout2d", "dropout3d", "feature_dropout", "tanh"]
 
 
 def __getattr__(name: str) -> Any:
-    from ..refused import missing
+    from ..refused import MissingNameError
 
-    raise missing(__name__, name, globals())
+    raise MissingNameError(__name__, name, lambda: globals())
