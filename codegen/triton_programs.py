@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ class Programs:
         if g.grid == 1:
             return Expr("0", literal=True)
         spread = [i for i, other in enumerate(self.walk.groups) if other.grid > 1]
-        pair = self._tile_pair()
+        pair = self._tile_pair
         if pair is not None and position in pair:
             return self._near(position, pair)
         if len(spread) == 1:
@@ -83,6 +84,7 @@ class Programs:
         text = pid if inner == 1 else f"{pid} // {inner}"
         return text if outer == 1 else f"{text} % {product(g.grid for g in gs[first : last + 1])}"
 
+    @cached_property
     def _tile_pair(self) -> tuple[int, int] | None:
         """The neighbouring groups of rows and columns of a matrix product, where both are cut into programs."""
         for i in self.walk.live:
