@@ -45,7 +45,8 @@ def register_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:
     node = self.grad_fn
     if node is None:
         return _leaf_hooks(self).pre.add(hook)
-    return node._hooks().tensor.setdefault(self._output_nr, HookTable()).add(hook)
+    handle: RemovableHandle = node._hooks().tensor.setdefault(self._output_nr, HookTable()).add(hook)
+    return handle
 
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[..., Any]) -> RemovableHandle:

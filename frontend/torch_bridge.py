@@ -71,7 +71,8 @@ def _node() -> Any:
             for w in ctx.gradc_watched:
                 w.tell()
             ctx.gradc_watched = [w._replace(version=w.alias._version) for w in ctx.gradc_watched]
-            again, reached = torch.is_grad_enabled(), []
+            again = torch.is_grad_enabled()
+            reached: list[int] = []
 
             def run(given: list[Any]) -> list[Tensor]:
                 found = grad(
