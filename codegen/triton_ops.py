@@ -63,6 +63,14 @@ def _nan_aware(name: str) -> Callable[..., Form]:
     return form
 
 
+def _bitwise_not(types: tuple[DType, ...], attrs: dict[str, Any]) -> Form:
+    (d,) = types
+    if d.name.startswith("ui"):
+        # `~` is an exclusive or with -1, which the interpreter of Triton 3.7 cannot make of an unsigned type.
+        return Form(f"{{a}} ^ {2**d.bits - 1}", XOR, (XOR, 0, 0))
+    return Form("~{a}", UNARY, (UNARY, 0, 0))
+
+
 def _rint(types: tuple[DType, ...], attrs: dict[str, Any]) -> Form:
     big = 2.0**52 if types[0].bits == 64 else 2.0**23
     near = f"tl.where({{a}} < 0, ({{a}} - {big}) + {big}, ({{a}} + {big}) - {big})"
@@ -112,7 +120,6 @@ _FIXED: dict[str, Form] = {
     "gt": _infix(">", COMPARE),
     "ge": _infix(">=", COMPARE),
     "neg": Form("-{a}", UNARY, (UNARY, 0, 0)),
-    "bitwise_not": Form("~{a}", UNARY, (UNARY, 0, 0)),
     "abs": _call("tl.abs"),
     "floor": _call("tl.floor"),
     "ceil": _call("tl.ceil"),
@@ -134,6 +141,7 @@ _FIXED: dict[str, Form] = {
 _BY_TYPE: dict[str, Callable[[tuple[DType, ...], dict[str, Any]], Form]] = {
     "minimum": _nan_aware("minimum"),
     "maximum": _nan_aware("maximum"),
+    "bitwise_not": _bitwise_not,
     "rint": _rint,
     "convert": _convert,
     "bitcast": _bitcast,

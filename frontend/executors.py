@@ -6,21 +6,18 @@ from collections.abc import Sequence
 
 from gradc.ir.errors import GradcError, GradIndexError, GradRuntimeError
 from gradc.ir.graph import Module
-from gradc.passes.pipeline import run_pipeline
+from gradc.passes.pipeline import between, run_pipeline
 from gradc.runtime.executors import EXECUTORS, Array, Runner, check_executor
 
 DEFAULT = "tiled"
-TO_PLANNED = {
-    "traced": "inline,decompose,simplify,cse,dce,checkpoint,fuse,plan-memory",
-    "joint": "decompose,simplify,cse,dce,checkpoint,fuse,plan-memory",
-}
 
 
 def runner(module: Module, executor: str | None = None) -> Runner:
     """Prepare a module at any state once; what is returned runs it many times."""
     prepare = EXECUTORS[check_executor(executor or DEFAULT)]
-    if executor != "reference" and module.state in TO_PLANNED:
-        module = run_pipeline(module, TO_PLANNED[module.state]).module
+    if executor != "reference" and module.state in ("traced", "joint"):
+        rows = between(module.state, "planned")
+        module = run_pipeline(module, [row for row in rows if row.leaves != "joint"]).module
     return checked(module, prepare(module))
 
 

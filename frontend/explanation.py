@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gradc.passes.edges import MEANING
-from gradc.passes.pipeline import run_pipeline
+from gradc.passes.pipeline import between, run_pipeline
 from gradc.passes.placement import Launch, Placement, place
 from gradc.passes.remarks import Remark
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 HOWS = {"computed": "", "repeated": "repeats ", "finished": "adds up the partials of "}
 """How a launch comes by an operation's result, and what the text says before such operations."""
 
-TO_SIMPLIFIED = "decompose,simplify,cse,dce,checkpoint"
-
 
 class Explanation:
     """`str(explanation)` is the text, `explanation.to_json()` the data."""
@@ -35,7 +33,7 @@ class Explanation:
     @cached_property
     def placements(self) -> list[Placement]:
         """Where every node of each half went."""
-        return [place(run_pipeline(half, TO_SIMPLIFIED).module) for half in self.program.halves]
+        return [place(run_pipeline(half, between("joint", "simplified")).module) for half in self.program.halves]
 
     @property
     def launches(self) -> list[tuple[Launch, Placement]]:

@@ -11,7 +11,7 @@ import numpy as np
 from gradc.ir.errors import GradRuntimeError, GradTypeError
 from gradc.ir.graph import Module
 from gradc.ir.types import TensorType
-from gradc.passes.pipeline import PIPELINE, Result, run_pipeline
+from gradc.passes.pipeline import PIPELINE, Result, between, run_pipeline
 from gradc.passes.remarks import Remark
 from gradc.passes.split import split as cut
 from gradc.runtime.target import Target
@@ -63,12 +63,12 @@ class Program:
     def __init__(self, module: Module, signature: Signature, *, target: Target, split: bool = False) -> None:
         self.signature, self.target, self.split = signature, target, split
         self.name = module.entry
-        head = run_pipeline(module, TO_JOINT)
+        head = run_pipeline(module, between("traced", "joint"))
         self.joint = head.module
         self.remarks: list[Remark] = head.remarks
         """Why no gradient, why not fused, why saved."""
         self.halves = list(cut(self.joint, head.remarks)) if split else [self.joint]
-        results: list[Result] = [run_pipeline(m, FROM_JOINT) for m in self.halves]
+        results: list[Result] = [run_pipeline(m, between("joint", "planned")) for m in self.halves]
         self.modules = [r.module for r in results]
         self.seconds = head.seconds + [s for r in results for s in r.seconds]
         self.remarks += [m for r in results for m in r.remarks]

@@ -51,6 +51,18 @@ PIPELINE: tuple[Pass, ...] = (
 )
 
 
+def between(start: str, end: str) -> tuple[Pass, ...]:
+    """The rows that lead from one state to another, in order, with all that may run at the states on the way."""
+    rows, state = [], start
+    for row in PIPELINE:
+        if state in row.needs:
+            if state == end and row.leaves not in (None, end):
+                break
+            rows.append(row)
+            state = row.leaves or state
+    return tuple(rows)
+
+
 class Result:
     """The final module, the module at each named state, all remarks, and seconds per pass in order."""
 

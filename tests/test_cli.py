@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +190,29 @@ def test_run_on_files_and_random_arrays(here, capsys):
         code, _, err = run(capsys, "run", "model.py:with_specs", *argv)
         assert code == 1
         assert sentence in err
+
+
+def test_run_reads_archives_and_cotangents(here, capsys):
+    x, ct = np.arange(3, dtype=np.float32), np.array([1, 10, 100], np.float32)
+    Path("two.py").write_text("def two(v):\n    return v * v\n")
+    np.savez("x.npz", x=x)
+    np.save("ct.npy", ct)
+    wanted = ["run", "two.py:two", "--arg", "f32[3]!", "--cotangent", "f32[3]"]
+    assert run(capsys, *wanted, "--input", "x.npz", "--input", "ct.npy", "-o", "out.npz")[0] == 0
+    with np.load("out.npz") as saved:
+        assert np.array_equal(saved["value"], x * x)
+        assert np.array_equal(saved["grad_v"], 2 * x * ct)
+    assert run(capsys, *wanted)[0] == 0
+    np.savez("many.npz", a=x, b=x)
+    assert "many.npz holds 2 arrays" in run(capsys, *wanted, "--input", "many.npz")[2]
+
+
+def test_view_shows_the_target_of_a_build(here, capsys):
+    assert run(capsys, "build", "model.py:loss", "--target", "cpu", "-o", "OUT")[0] == 0
+    report = json.loads(Path("OUT/report.json").read_text())
+    Path("OUT/report.json").write_text(json.dumps(report | {"target": "cuda:90"}))
+    assert "for cuda:90" in run(capsys, "view", "OUT", "-o", "a.html")[1]
+    assert "for hip:gfx942" in run(capsys, "view", "OUT", "--target", "hip:gfx942", "-o", "a.html")[1]
 
 
 def test_opt_runs_pipelines_on_text(here, capsys):

@@ -20,7 +20,7 @@ from gradc.record import trace_function
 PASSES = "inline,adjoint,decompose,simplify,cse,dce"
 BENCHMARK = tree.ROOT / "benchmarks" / "compile_speed.py"
 CHAINS: dict[str, tuple[Callable[[Any, int], Any], int]] = {
-    "x*c+d": (lambda x, i: x * (1 + 1e-7 * i) + 1e-7 * i if i % 2 else x, 250),
+    "x*c+d": (lambda x, i: x * (1 + 1e-7 * i) + 1e-7 * i if i % 2 else x, 300),
     "tanh": (lambda x, i: x.tanh(), 300),
     "sin": (lambda x, i: x.sin(), 230),
 }

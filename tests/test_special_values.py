@@ -36,6 +36,8 @@ APART: dict[str, tuple[Callable[..., Any], str]] = {
     "tan": (lambda x: np.abs(x) > 1e12, HUGE),
     **dict.fromkeys(("fmod", "remainder", "floor_divide"), (far_apart, FAR)),
     **dict.fromkeys(("hardtanh", "hardshrink", "softshrink"), (np.isnan, MIXED)),
+    "lgamma": (lambda x: (x == 1) | (x == 2), "kernels leave 2e-15 where the result is 0"),
+    "digamma": (lambda x: (x <= 0) & (x == np.floor(x)), "at a pole torch's slope is what rounding leaves"),
     "gelu": (np.isposinf, "gelu(inf) is inf; torch's vectors give inf * (1 + erf(inf)) a NaN"),
     "silu": (lambda x: x < -87.5, "torch's exp(-x) overflows where silu is still a small number"),
     "mish": (lambda x: x < -87.5, "torch's exp(-x) overflows where mish is still a small number"),

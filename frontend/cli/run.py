@@ -43,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     if args.output:
         atomic.check_file(args.output)
     program = source.program(args)
-    arrays = inputs(program, args.input, args.seed)
+    arrays, cotangents = inputs(program, args.input, args.seed)
     call_args, kwargs = unflatten(program.signature.structure, iter(arrays))
+    if cotangents:
+        kwargs = {**kwargs, "cotangent": cotangents[0] if len(cotangents) == 1 else tuple(cotangents)}
     value, grads = program(*call_args, executor=args.executor, **kwargs)
     found: dict[str, Any] = {}
     for i, v in enumerate(flatten(value)[0]):
@@ -62,21 +64,24 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def inputs(program: Program, files: list[str], seed: int) -> list[Any]:
-    """The arrays from the files, then random ones; Python values as they were built in."""
+def inputs(program: Program, files: list[str], seed: int) -> tuple[list[Any], list[Any]]:
+    """The arguments' and then the cotangents' arrays: from the files, then random ones; Python values as they were built
+    in."""
     rng = np.random.default_rng(seed)
     given = iter(files)
-    out: list[Any] = []
-    for a in program.signature.arguments:
-        if a.type is None:
-            out.append(a.default)
-            continue
+
+    def array(t: TensorType) -> Any:
         file = next(given, None)
-        out.append(random_array(rng, a.type) if file is None else read(file))
+        return random_array(rng, t) if file is None else read(file)
+
+    graph: Any = program.joint.main
+    arguments = [a.default if a.type is None else array(a.type) for a in program.signature.arguments]
+    roles = zip(graph.inputs, graph.input_attrs, strict=True)
+    cotangents = [array(graph.types[v]) for v, attrs in roles if attrs.get("role") == "cotangent"]
     extra = list(given)
     if extra:
         raise GradValueError(f"{len(extra)} more --input than arguments: {', '.join(extra)}")
-    return out
+    return arguments, cotangents
 
 
 def read(file: str) -> Any:
@@ -86,9 +91,11 @@ def read(file: str) -> Any:
         array = np.load(file, allow_pickle=False)
     except (ValueError, EOFError) as e:
         raise GradValueError(f"{file} is not a .npy file: {e}") from None
-    if not isinstance(array, np.ndarray):
-        raise GradValueError(f"{file} holds several arrays; give one .npy file per argument")
-    return array
+    if isinstance(array, np.ndarray):
+        return array
+    if len(array.files) != 1:
+        raise GradValueError(f"{file} holds {len(array.files)} arrays; give one file per argument")
+    return array[array.files[0]]
 
 
 def random_array(rng: np.random.Generator, t: TensorType) -> Any:
