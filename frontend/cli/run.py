@@ -65,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def inputs(program: Program, files: list[str], seed: int) -> tuple[list[Any], list[Any]]:
-    """The arguments' and then the cotangents' arrays: from the files, then random ones; Python values as they were built
-    in."""
+    """Arrays of the arguments and of the cotangents: from the files, then random; Python values as they were built in."""
     rng = np.random.default_rng(seed)
     given = iter(files)
 
