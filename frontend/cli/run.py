@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def inputs(program: Program, files: list[str], seed: int) -> tuple[list[Any], list[Any]]:
-    """Arrays of the arguments and of the cotangents: from the files, then random; Python values as they were built in."""
+    """Arrays of the arguments and of the cotangents: from the files, then random; Python values as built in."""
     rng = np.random.default_rng(seed)
     given = iter(files)
 
