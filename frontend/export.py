@@ -177,8 +177,9 @@ def _joint_node(name: str, program: Program, inputs: list[str]) -> str:
         return {left}
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, ct{others}):
+        if torch.is_grad_enabled():
+            raise RuntimeError("{name} has no second derivative: its gradient cannot be taken with create_graph=True")
         gradients = ctx.saved_tensors
         return ({grads},)
 
@@ -212,8 +213,9 @@ def _split_node(name: str, program: Program, inputs: list[str]) -> str:
         return {"results[0]" if n + written == 1 else f"results[:{n + written}]"}
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx, *cts):
+        if torch.is_grad_enabled():
+            raise RuntimeError("{name} has no second derivative: its gradient cannot be taken with create_graph=True")
         gradients = backward(*cts[:{n}], *ctx.saved_tensors)
         return ({grads},)
 

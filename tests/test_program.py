@@ -271,6 +271,11 @@ try:
     loss_kernels.loss(x[:3], y)
 except TypeError as e:
     assert "x must be a tensor of (3000,)" in str(e)
+try:
+    torch.autograd.grad(loss_kernels.loss(x, y), x, create_graph=True)
+    raise AssertionError("a gradient that counts as a constant in the next one")
+except RuntimeError as e:
+    assert "loss has no second derivative" in str(e)
 """
     env = {**os.environ, "TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
