@@ -229,7 +229,11 @@ def _signature(leaves: Sequence[Any]) -> Hashable:
 def compile(
     fn: Callable[..., Any] | None = None, *, executor: str | None = None, max_nodes: int = LIMIT
 ) -> Any:
-    """Compile a function of tensors: `@gc.compile`, or `@gc.compile(executor="tiled")`."""
+    """Compile a function of tensors: `@gc.compile`, or `@gc.compile(executor="tiled")`.
+
+    Every result has memory of its own, also one that is an argument, a view of one, or returned twice: writing to it
+    afterwards changes nothing else.
+    """
     if fn is None:
         return lambda f: Compiled(f, executor, max_nodes)
     return Compiled(fn, executor, max_nodes)
