@@ -214,11 +214,11 @@ def test_views_share_memory() -> None:
     for op in REGISTRY.values():
         if op.kind != VIEW or "copies" in op.traits or op.sample is None:
             continue
-        for (x,), attrs in op.sample(np.random.default_rng(0)):
+        for (x,), attrs, *_ in op.sample(np.random.default_rng(0)):
             y = NumpyBuilder().run(op, (x,), attrs)
             if y.size:
                 assert np.may_share_memory(x, y), op.name
-            if op.short != "broadcast":
+            if op.short != "broadcast" and y.size <= x.size:  # overlapping windows show elements more than once
                 assert y.flags.writeable, op.name
 
 

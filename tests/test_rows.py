@@ -12,7 +12,10 @@ import pytest
 import gradc as gc
 from gradc.ir.laws import verify
 
-ROWS = runpy.run_path(str(Path(__file__).parent.parent / "benchmarks" / "rows.py"))
+PATH = Path(__file__).parent.parent / "benchmarks" / "rows.py"
+if not PATH.exists():
+    pytest.skip("the benchmarks are not part of the wheel", allow_module_level=True)
+ROWS = runpy.run_path(str(PATH))
 PROGRAMS, kernels, ratio = ROWS["PROGRAMS"], ROWS["kernels"], ROWS["ratio"]
 F = gc.nn.functional
 FORWARD = ("layer norm forward", "rms norm forward", "softmax forward")
